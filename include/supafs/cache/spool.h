@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Spool files: the local content of dirty nodes, one file a node, in the cache folder.
+ *
+ * A spool starts over a base: the object's version that was there when the first write
+ * came, `base_size` bytes long (0 after O_TRUNC or for a new file). It knows which bytes
+ * are really local. For each offset below size():
+ *
+ *	local            written, filled, zeroed: read it from the file
+ *	missing          below base_limit and not local: must be fetched from the base first
+ *	hole             everything else: reads as zeros, nothing to fetch
+ *
+ * base_limit starts at base_size and only shrinks (truncate), so a file cut and grown again
+ * has zeros there. Invariants, asserted by the walker of debug builds: local ranges are
+ * sorted, disjoint, not adjacent, inside [0, size); base_limit ≤ base_size, ≤ size at the
+ * time it was last cut.
+ *
+ * Files have random names, mode 0600; the folder is 0700 (supafs_dir_private). A spool file
+ * is unlinked when its spool is freed unless supafs_spool_keep() was called.
+ *
+ * Threads: all calls from any thread; the map has its own leaf lock, file I/O runs outside of
+ * it. Order between a write and a concurrent upload is the caller's state machine (vfs/content).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct supafs_spool_dir;
+struct supafs_spool;
+
+/* Opens DIR/spool (made if absent), takes its lock: -EBUSY when another process has it. What a
+ * dead process left is moved to DIR/lost+found and counted in *ret_lost. 0 or -errno. */
+int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir, unsigned *ret_lost);
+/* All its spools must be gone. NULL is fine; returns NULL. */
+struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d);
+/* Bytes free to us on its disk. */
+uint64_t supafs_spool_dir_room(const struct supafs_spool_dir *d);
+
+/* 0, -ENOSPC, -EMFILE, -ENOMEM. */
+int supafs_spool_new(struct supafs_spool_dir *d, uint64_t base_size, struct supafs_spool **ret_spool);
+struct supafs_spool *supafs_spool_free(struct supafs_spool *s);
+
+uint64_t supafs_spool_size(struct supafs_spool *s);
+/* True when no byte is missing. */
+bool supafs_spool_complete(struct supafs_spool *s);
+
+/* First missing range at or behind `off`, inside [off, off + n): true and the range, or false. */
+bool supafs_spool_missing(struct supafs_spool *s, uint64_t off, uint64_t n, uint64_t *ret_off,
+	uint64_t *ret_n);
+
+/* Reads at most up to size(); bytes read, 0 at the end, -ENODATA if any byte is missing, -EIO. */
+ssize_t supafs_spool_pread(struct supafs_spool *s, void *buf, size_t n, uint64_t off);
+/* Writes all; size() grows. 0, -ENOSPC, -EFBIG, -EIO: then nothing is acknowledged. */
+int supafs_spool_pwrite(struct supafs_spool *s, const void *buf, size_t n, uint64_t off);
+/* Base bytes arriving: written only where still missing, so a fill that races with a local write
+ * never wins. */
+int supafs_spool_fill(struct supafs_spool *s, const void *buf, size_t n, uint64_t off);
+/* Shorter: cuts, base_limit follows. Longer: a hole. */
+int supafs_spool_truncate(struct supafs_spool *s, uint64_t size);
+/* Zeros [off, off+n) as a hole; may extend size() if `extend`. */
+int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool extend);
+/* SEEK_DATA / SEEK_HOLE over local, missing (data) and holes. -ENXIO as lseek(2). */
+int supafs_spool_seek(struct supafs_spool *s, uint64_t off, bool hole, uint64_t *ret_off);
+/* fsync of the file. */
+int supafs_spool_sync(struct supafs_spool *s);
+/* The file stays on disk when freed (its upload failed for good). */
+void supafs_spool_keep(struct supafs_spool *s);
+const char *supafs_spool_name(const struct supafs_spool *s);
