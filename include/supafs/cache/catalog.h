@@ -23,17 +23,18 @@
  *	file `a` beside folder `a/…`       the file shows as `a`, the folder as `a=2F`
  *	empty segment (`w//x`)             a folder shown as `=2F`
  *	segments "." and ".."              shown as `=2E`, `=2E=2E`
- *	segment outside the server's class shown raw if that is a legal name, else hidden and counted
- * and when such a shown name is taken by an ordinary one, "=2F" is appended until it is free.
+ *	segment outside the server's class shown raw if that is a legal name, else hidden and
+ *counted and when such a shown name is taken by an ordinary one, "=2F" is appended until it is
+ *free.
  *
- * Inode numbers rise in listing order, are stable while a name stays known, and are never used again
- * for another name.
+ * Inode numbers rise in listing order, are stable while a name stays known, and are never used
+ *again for another name.
  *
  * Memory: ≤ ~120 bytes an entry with its name; listings are dropped oldest first above
  * `memory` bytes (never one that a directory handle reads; overlay changes are never dropped).
  *
- * Threads: any. Lock: the catalog's (rank "namespace" in docs/locking.md); never held over a request.
- * Two threads that need the same listing wait for one request.
+ * Threads: any. Lock: the catalog's (rank "namespace" in docs/locking.md); never held over a
+ *request. Two threads that need the same listing wait for one request.
  */
 #pragma once
 
@@ -49,23 +50,23 @@ struct supafs_attr {
 	bool folder;
 	uint64_t ino;
 	struct supafs_version version; /* files */
-	int64_t modified_ns;	       /* blob time, else updated_at; folders: newest known or 0 */
+	int64_t modified_ns;           /* blob time, else updated_at; folders: newest known or 0 */
 	struct supafs_meta meta;
 };
 
 struct supafs_dirent {
 	size_t name_n, seg_n;
 	char name[SUPAFS_NAME_MAX + 1]; /* shown; NUL-terminated */
-	char seg[SUPAFS_SEG_MAX + 1];	/* stored, without '/'; NUL-terminated; may be "" (odd) */
+	char seg[SUPAFS_SEG_MAX + 1];   /* stored, without '/'; NUL-terminated; may be "" (odd) */
 	struct supafs_attr attr;
 };
 
 struct supafs_catalog_config {
 	struct supafs_store *store; /* borrowed */
 	const struct supafs_clock *clock;
-	struct supafs_str root;	    /* "" or "p/": put before every prefix; copied */
-	uint64_t ttl_ms;	    /* 0: nothing cached answers (pending changes excepted) */
-	size_t memory;		    /* bytes of listings */
+	struct supafs_str root; /* "" or "p/": put before every prefix; copied */
+	uint64_t ttl_ms;        /* 0: nothing cached answers (pending changes excepted) */
+	size_t memory;          /* bytes of listings */
 };
 int supafs_catalog_new(const struct supafs_catalog_config *cfg, struct supafs_catalog **ret_cat);
 struct supafs_catalog *supafs_catalog_free(struct supafs_catalog *c);
@@ -79,11 +80,12 @@ int supafs_catalog_lookup(struct supafs_catalog *c, struct supafs_call *call,
 	struct supafs_str prefix, struct supafs_str name, bool fresh, struct supafs_dirent *ret_ent,
 	struct supafs_fault *fault);
 
-/* A directory handle: a stable walk over the view as of the first next(). Listed entries come first,
- * page by page as they arrive (the first page is enough to start; the next one is asked for ahead), then
- * what only the overlay has. A listing that is complete and fresh costs no request; else one walk
- * of list pages, whose complete result is stored. No errors at open. */
-int supafs_dir_open(struct supafs_catalog *c, struct supafs_str prefix, struct supafs_dir **ret_dir);
+/* A directory handle: a stable walk over the view as of the first next(). Listed entries come
+ * first, page by page as they arrive (the first page is enough to start; the next one is asked for
+ * ahead), then what only the overlay has. A listing that is complete and fresh costs no request;
+ * else one walk of list pages, whose complete result is stored. No errors at open. */
+int supafs_dir_open(
+	struct supafs_catalog *c, struct supafs_str prefix, struct supafs_dir **ret_dir);
 struct supafs_dir *supafs_dir_free(struct supafs_dir *d);
 /* The entry at offset *off (0 = first), and moves *off to the next one's. 1: an entry, 0: the end,
  * or -errno (the same offset may be asked again). Offsets stay good for the life of the handle,
@@ -93,7 +95,8 @@ int supafs_dir_next(struct supafs_dir *d, struct supafs_call *call, uint64_t *of
 	struct supafs_dirent *ret_ent, struct supafs_fault *fault);
 
 /* Does the server have anything in it but placeholder and marker? Always asks (1 list request, or
- * pages while only pending deletions are seen). *ret_empty; *ret_placeholder, *ret_marker: present. */
+ * pages while only pending deletions are seen). *ret_empty; *ret_placeholder, *ret_marker: present.
+ */
 int supafs_catalog_is_empty(struct supafs_catalog *c, struct supafs_call *call,
 	struct supafs_str prefix, bool *ret_empty, bool *ret_placeholder, bool *ret_marker,
 	struct supafs_fault *fault);
@@ -107,26 +110,27 @@ bool supafs_catalog_count(struct supafs_catalog *c, struct supafs_str prefix, ui
 
 struct supafs_change {
 	struct supafs_str prefix, seg; /* as stored */
-	struct supafs_str name;	       /* shown */
-	bool present;		       /* false: removed */
+	struct supafs_str name;        /* shown */
+	bool present;                  /* false: removed */
 	struct supafs_attr attr;       /* when present; ino 0: one is given */
 };
 
 /* Puts a pending change; replaces a pending one of the same name. *ret_id names it for
  * ack/undo: an id that was replaced by a later change is ignored there. 0 or -ENOMEM. */
-int supafs_catalog_change(struct supafs_catalog *c, const struct supafs_change *ch,
-	uint64_t *ret_id);
+int supafs_catalog_change(
+	struct supafs_catalog *c, const struct supafs_change *ch, uint64_t *ret_id);
 /* Confirmed by the server. `attr` (may be NULL) replaces the change's attributes. */
 void supafs_catalog_ack(struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg,
 	uint64_t id, const struct supafs_attr *attr);
 /* Did not happen: the name is unknown again (next look-up asks). */
-void supafs_catalog_undo(struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg,
-	uint64_t id);
+void supafs_catalog_undo(
+	struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg, uint64_t id);
 /* The placeholder of `prefix` was made or removed here. */
 void supafs_catalog_keeper(struct supafs_catalog *c, struct supafs_str prefix, bool present);
 
 /* Forgets what is cached (not pending) of one name / of a folder / of it and all below. */
-void supafs_catalog_forget(struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg);
+void supafs_catalog_forget(
+	struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg);
 void supafs_catalog_drop(struct supafs_catalog *c, struct supafs_str prefix, bool below);
 /* A folder made here, known to be empty: its complete listing is "nothing" (as of now). */
 int supafs_catalog_born(struct supafs_catalog *c, struct supafs_str prefix);

@@ -41,10 +41,10 @@ struct supafs_stream;
 struct supafs_data_config {
 	struct supafs_store *store; /* borrowed */
 	const struct supafs_clock *clock;
-	size_t memory;		   /* bytes of blocks, hard limit, ≥ 8 blocks */
-	size_t ahead_max;	   /* bytes a window may be ahead of its reader before it is paused */
-	unsigned threads;	   /* windows in flight, at most */
-	uint64_t timeout_ms;	   /* of one window; see -o timeout */
+	size_t memory;       /* bytes of blocks, hard limit, ≥ 8 blocks */
+	size_t ahead_max;    /* bytes a window may be ahead of its reader before it is paused */
+	unsigned threads;    /* windows in flight, at most */
+	uint64_t timeout_ms; /* of one window; see -o timeout */
 };
 int supafs_data_new(const struct supafs_data_config *cfg, struct supafs_data **ret_data);
 /* All contents must be released. NULL is fine; returns NULL. */
@@ -68,9 +68,9 @@ void supafs_content_etag(struct supafs_content *c, char ret_etag[SUPAFS_ETAG_MAX
 int supafs_stream_new(struct supafs_content *c, struct supafs_stream **ret_stream);
 struct supafs_stream *supafs_stream_free(struct supafs_stream *s);
 
-/* Reads up to `n` bytes at `off`, short only at the end of the object (0 behind it). Blocks until all
- * are there. -ESTALE, -EINTR, -ETIMEDOUT, or the store's error with *fault (class NONE if the error
- * came from another reader's window). Concurrent reads on one stream are fine. */
+/* Reads up to `n` bytes at `off`, short only at the end of the object (0 behind it). Blocks until
+ * all are there. -ESTALE, -EINTR, -ETIMEDOUT, or the store's error with *fault (class NONE if the
+ * error came from another reader's window). Concurrent reads on one stream are fine. */
 ssize_t supafs_stream_read(struct supafs_stream *s, struct supafs_call *call, void *buf, size_t n,
 	uint64_t off, struct supafs_fault *fault);
 

@@ -39,7 +39,8 @@ struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d);
 uint64_t supafs_spool_dir_room(const struct supafs_spool_dir *d);
 
 /* 0, -ENOSPC, -EMFILE, -ENOMEM. */
-int supafs_spool_new(struct supafs_spool_dir *d, uint64_t base_size, struct supafs_spool **ret_spool);
+int supafs_spool_new(
+	struct supafs_spool_dir *d, uint64_t base_size, struct supafs_spool **ret_spool);
 struct supafs_spool *supafs_spool_free(struct supafs_spool *s);
 
 uint64_t supafs_spool_size(struct supafs_spool *s);
@@ -47,8 +48,8 @@ uint64_t supafs_spool_size(struct supafs_spool *s);
 bool supafs_spool_complete(struct supafs_spool *s);
 
 /* First missing range at or behind `off`, inside [off, off + n): true and the range, or false. */
-bool supafs_spool_missing(struct supafs_spool *s, uint64_t off, uint64_t n, uint64_t *ret_off,
-	uint64_t *ret_n);
+bool supafs_spool_missing(
+	struct supafs_spool *s, uint64_t off, uint64_t n, uint64_t *ret_off, uint64_t *ret_n);
 
 /* Reads at most up to size(); bytes read, 0 at the end, -ENODATA if any byte is missing, -EIO. */
 ssize_t supafs_spool_pread(struct supafs_spool *s, void *buf, size_t n, uint64_t off);

@@ -51,51 +51,52 @@ struct supafs_http_reply;
  * the transport. Other statuses never reach the sink: up to SUPAFS_ERR_BODY_MAX of
  * their body is kept in the reply. */
 struct supafs_http_sink {
-	/* Once, when the headers of the final reply are in; may be NULL. 0, or -errno which ends the
-	 * transfer with that error. */
+	/* Once, when the headers of the final reply are in; may be NULL. 0, or -errno which ends
+	 * the transfer with that error. */
 	int (*begin)(void *ctx, const struct supafs_http_reply *r);
-	/* 0; -EAGAIN: nothing taken, pause until supafs_call_poke(), then the same bytes come again;
-	 * other -errno: ends the transfer with it. */
+	/* 0; -EAGAIN: nothing taken, pause until supafs_call_poke(), then the same bytes come
+	 * again; other -errno: ends the transfer with it. */
 	int (*write)(void *ctx, const void *p, size_t n);
 	void *ctx;
 };
 
 struct supafs_http_request {
 	enum supafs_http_method method;
-	const char *url;		  /* complete, encoded, ≤ SUPAFS_URL_MAX */
-	const char *const *headers;	  /* "Name: value" lines, NULL-terminated; NULL: none */
-	const struct supafs_http_source *body; /* NULL: no body (POST/PUT/PATCH: Content-Length: 0) */
-	const struct supafs_http_sink *sink;   /* NULL: collect into reply.body */
-	size_t max_body;		  /* most bytes of a collected 2xx body; 0: SUPAFS_JSON_BODY_MAX */
+	const char *url;            /* complete, encoded, ≤ SUPAFS_URL_MAX */
+	const char *const *headers; /* "Name: value" lines, NULL-terminated; NULL: none */
+	const struct supafs_http_source
+		*body;                       /* NULL: no body (POST/PUT/PATCH: Content-Length: 0) */
+	const struct supafs_http_sink *sink; /* NULL: collect into reply.body */
+	size_t max_body; /* most bytes of a collected 2xx body; 0: SUPAFS_JSON_BODY_MAX */
 };
 
 /* How far a broken transfer had come: decides whether a write is ambiguous. */
 enum supafs_http_progress {
-	SUPAFS_HTTP_NOT_SENT,	/* no byte of the request left: always safe to repeat */
-	SUPAFS_HTTP_BODY_PART,	/* the request was cut: the server cannot have all of it */
-	SUPAFS_HTTP_BODY_SENT,	/* all sent, no whole reply: ambiguous */
+	SUPAFS_HTTP_NOT_SENT,   /* no byte of the request left: always safe to repeat */
+	SUPAFS_HTTP_BODY_PART,  /* the request was cut: the server cannot have all of it */
+	SUPAFS_HTTP_BODY_SENT,  /* all sent, no whole reply: ambiguous */
 	SUPAFS_HTTP_REPLY_PART, /* a reply began: its headers are in the reply */
 };
 
 struct supafs_http_reply {
-	int status;		     /* 100–599; 0 if none came */
-	uint64_t content_length;     /* UINT64_MAX: unknown */
-	uint64_t range_first;	     /* of Content-Range; valid if has_range */
+	int status;              /* 100–599; 0 if none came */
+	uint64_t content_length; /* UINT64_MAX: unknown */
+	uint64_t range_first;    /* of Content-Range; valid if has_range */
 	uint64_t range_last;
-	uint64_t range_total;	     /* UINT64_MAX for '*' */
+	uint64_t range_total; /* UINT64_MAX for '*' */
 	bool has_range;
-	bool json;		     /* Content-Type is application/json */
+	bool json;                      /* Content-Type is application/json */
 	char etag[SUPAFS_ETAG_MAX + 1]; /* as sent, quotes kept; W/ kept; "" if none or too long */
-	char request_id[64];	     /* sb-request-id, x-request-id or cf-ray; "" if none */
-	char location[1024];	     /* "" if none */
-	int64_t retry_after_ms;	     /* -1: none; from seconds or an HTTP date */
-	int64_t date_ns;	     /* Date header, 0: none; to find a wrong clock */
-	uint64_t upload_offset;	     /* TUS, UINT64_MAX: none */
-	struct supafs_buf body;	     /* collected 2xx body, or the beginning of an error body */
+	char request_id[64];            /* sb-request-id, x-request-id or cf-ray; "" if none */
+	char location[1024];            /* "" if none */
+	int64_t retry_after_ms;         /* -1: none; from seconds or an HTTP date */
+	int64_t date_ns;                /* Date header, 0: none; to find a wrong clock */
+	uint64_t upload_offset;         /* TUS, UINT64_MAX: none */
+	struct supafs_buf body;         /* collected 2xx body, or the beginning of an error body */
 	enum supafs_http_progress progress;
-	int64_t first_byte_ns;	     /* from the start to the first byte of the reply, 0 if none */
-	int64_t total_ns;	     /* whole transfer */
-	char error[160];	     /* for people: why the transfer broke; "" if it did not */
+	int64_t first_byte_ns; /* from the start to the first byte of the reply, 0 if none */
+	int64_t total_ns;      /* whole transfer */
+	char error[160];       /* for people: why the transfer broke; "" if it did not */
 };
 void supafs_http_reply_init(struct supafs_http_reply *r);
 void supafs_http_reply_fini(struct supafs_http_reply *r);
@@ -130,19 +131,21 @@ static inline int supafs_http_perform(struct supafs_http *t, struct supafs_call 
 	return t->ops->perform(t, call, req, ret_reply);
 }
 
-/* Ends outstanding transfers with -ESHUTDOWN, joins the thread, frees. NULL is fine; returns NULL. */
+/* Ends outstanding transfers with -ESHUTDOWN, joins the thread, frees. NULL is fine; returns NULL.
+ */
 static inline struct supafs_http *supafs_http_free(struct supafs_http *t)
 {
 	return t ? t->ops->free(t) : NULL;
 }
 
 struct supafs_http_config {
-	const char *user_agent;	  /* "supafs/0.1.0"; never one that looks like a browser (API §1.3) */
-	const char *cacert;	  /* PEM file added to the system's trust; NULL: none */
-	const char *proxy;	  /* URL; NULL: none, whatever the environment says */
+	const char *user_agent; /* "supafs/0.1.0"; never one that looks like a browser (API §1.3) */
+	const char *cacert;     /* PEM file added to the system's trust; NULL: none */
+	const char *proxy;      /* URL; NULL: none, whatever the environment says */
 	unsigned max_connections; /* a host; more transfers wait in line */
 	uint64_t connect_timeout_ms;
-	uint64_t stall_timeout_ms; /* silence in both directions ends a transfer; paused ones excepted */
+	uint64_t stall_timeout_ms; /* silence in both directions ends a transfer; paused ones
+				      excepted */
 };
 /* Copies what it needs. 0, -ENOMEM, -EINVAL (cacert unreadable), -EAGAIN (no thread). */
 int supafs_http_new_curl(const struct supafs_http_config *cfg, struct supafs_http **ret_http);

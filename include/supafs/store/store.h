@@ -29,8 +29,8 @@
  * etag "" = not known (a reply to an upload has none): then only what is known counts. */
 struct supafs_version {
 	uint64_t size;
-	int64_t updated_ns;	       /* the row's updated_at; 0: not known */
-	unsigned char id[16];	       /* object UUID; all 0: not known */
+	int64_t updated_ns;             /* the row's updated_at; 0: not known */
+	unsigned char id[16];           /* object UUID; all 0: not known */
 	char etag[SUPAFS_ETAG_MAX + 1]; /* quoted, opaque */
 };
 
@@ -55,12 +55,12 @@ struct supafs_meta {
 /* One entry of a listing or of a look-up; views live until the callback returns. */
 struct supafs_entry {
 	struct supafs_str key; /* whole key; a folder's ends in '/' */
-	bool folder;	       /* a common prefix: the rest is not set */
+	bool folder;           /* a common prefix: the rest is not set */
 	struct supafs_version version;
 	int64_t modified_ns; /* blob time (metadata.lastModified), else updated_at */
 	int64_t created_ns;
-	struct supafs_meta meta;	 /* parsed out of Cache-Control */
-	struct supafs_str mime;		 /* "" if absent */
+	struct supafs_meta meta;         /* parsed out of Cache-Control */
+	struct supafs_str mime;          /* "" if absent */
 	struct supafs_str cache_control; /* verbatim, our directives included; "" if absent */
 };
 
@@ -70,9 +70,9 @@ enum supafs_fault_class {
 	SUPAFS_FAULT_NONE,
 	SUPAFS_FAULT_TRANSIENT, /* network, 5xx, 520–524, 544, lock time-outs: try again */
 	SUPAFS_FAULT_THROTTLED, /* 429, SlowDown: try again, later */
-	SUPAFS_FAULT_RACE,	/* the blob moved between the server's steps (API §3.6): look again */
-	SUPAFS_FAULT_AUTH,	/* token refused: refresh it once, else permanent */
-	SUPAFS_FAULT_DENIED,	/* the policy says no */
+	SUPAFS_FAULT_RACE,   /* the blob moved between the server's steps (API §3.6): look again */
+	SUPAFS_FAULT_AUTH,   /* token refused: refresh it once, else permanent */
+	SUPAFS_FAULT_DENIED, /* the policy says no */
 	SUPAFS_FAULT_MISSING,
 	SUPAFS_FAULT_CONFLICT, /* exists, not empty, changed */
 	SUPAFS_FAULT_TOO_LARGE,
@@ -82,12 +82,12 @@ enum supafs_fault_class {
 
 struct supafs_fault {
 	enum supafs_fault_class class;
-	int status;		/* the real one (from the body if it has one); 0: no reply */
-	bool ambiguous;		/* the server may have done it (reply lost after the last byte) */
-	unsigned attempts;	/* how often it was tried; set by the retry layer */
+	int status;             /* the real one (from the body if it has one); 0: no reply */
+	bool ambiguous;         /* the server may have done it (reply lost after the last byte) */
+	unsigned attempts;      /* how often it was tried; set by the retry layer */
 	int64_t retry_after_ms; /* -1: not told */
-	char code[48];		/* the server's `code` or `error`; "" if none */
-	char text[200];		/* for people, one line, no secrets */
+	char code[48];          /* the server's `code` or `error`; "" if none */
+	char text[200];         /* for people, one line, no secrets */
 	char request_id[64];
 };
 void supafs_fault_clear(struct supafs_fault *f);
@@ -104,8 +104,8 @@ struct supafs_cursor {
 
 struct supafs_list_args {
 	struct supafs_str prefix; /* raw string prefix, "" = all */
-	bool delimiter;		  /* group by '/' behind the prefix */
-	unsigned limit;		  /* 1…SUPAFS_PAGE_LIMIT (flat: …1000); a page may be shorter */
+	bool delimiter;           /* group by '/' behind the prefix */
+	unsigned limit;           /* 1…SUPAFS_PAGE_LIMIT (flat: …1000); a page may be shorter */
 	/* Each entry in bytewise key order (folders as "d/"), exactly once over all pages.
 	 * 0, or -errno which ends the operation with it. On the caller's thread, no lock held.
 	 * A page is delivered whole or not at all: retries never repeat entries. */
@@ -136,10 +136,12 @@ struct supafs_get_args {
 struct supafs_put_args {
 	struct supafs_str key;
 	uint64_t size;
-	ssize_t (*pread)(void *ctx, void *buf, size_t n, uint64_t off); /* as in http source; NULL if size 0 */
+	ssize_t (*pread)(void *ctx, void *buf, size_t n,
+		uint64_t off); /* as in http source; NULL if size 0 */
 	void *ctx;
-	struct supafs_str mime;		 /* "" → application/octet-stream */
-	struct supafs_str cache_control; /* what browsers are told; "" → no-cache; directives are added */
+	struct supafs_str mime; /* "" → application/octet-stream */
+	struct supafs_str
+		cache_control; /* what browsers are told; "" → no-cache; directives are added */
 	struct supafs_meta meta;
 	bool exclusive; /* POST without upsert: -EEXIST when it is there (best effort, API §5.4) */
 };
@@ -147,9 +149,10 @@ struct supafs_put_args {
 struct supafs_copy_args {
 	struct supafs_str from, to;
 	struct supafs_str to_bucket; /* "" = same */
-	bool replace;		     /* false: -EEXIST when `to` is there */
+	bool replace;                /* false: -EEXIST when `to` is there */
 	/* NULL: everything of the source goes along. Else these attributes replace the source's
-	 * (mime and cache_control "" = not set): the way to change them without re-upload, from = to. */
+	 * (mime and cache_control "" = not set): the way to change them without re-upload, from =
+	 * to. */
 	const struct supafs_put_args *attrs;
 };
 
@@ -157,7 +160,8 @@ struct supafs_copy_args {
 struct supafs_info {
 	struct supafs_version version;
 	int64_t modified_ns, created_ns;
-	struct supafs_meta meta; /* from user metadata: mtime, mode, uid, gid in rclone's / s3fs' form */
+	struct supafs_meta
+		meta; /* from user metadata: mtime, mode, uid, gid in rclone's / s3fs' form */
 	char mime[SUPAFS_MIME_MAX + 1];
 	char cache_control[SUPAFS_CC_MAX + 1];
 	char generation[40]; /* the server's version UUID */
@@ -166,14 +170,14 @@ struct supafs_info {
 struct supafs_bucket_info {
 	char name[SUPAFS_BUCKET_MAX + 1];
 	bool is_public;
-	uint64_t size_limit;	   /* bytes; 0: none known */
-	struct supafs_buf mimes;   /* allowed types, one a line; empty: all. Owned by the caller */
-	char server_version[32];   /* GET /version, "" if not told */
+	uint64_t size_limit;     /* bytes; 0: none known */
+	struct supafs_buf mimes; /* allowed types, one a line; empty: all. Owned by the caller */
+	char server_version[32]; /* GET /version, "" if not told */
 };
 
 enum {
 	SUPAFS_CAP_COPY_BUCKET = 1 << 0, /* copy to another bucket */
-	SUPAFS_CAP_META_LIST = 1 << 1,	 /* listings carry our times and modes */
+	SUPAFS_CAP_META_LIST = 1 << 1,   /* listings carry our times and modes */
 };
 
 /* --- The table ------------------------------------------------------------------------------ */
@@ -187,8 +191,8 @@ struct supafs_store_ops {
 	int (*probe)(struct supafs_store *s, struct supafs_call *call,
 		struct supafs_bucket_info *ret_info, struct supafs_fault *fault);
 
-	/* One page from *cursor, which moves on; *ret_more tells whether another may follow. A bucket
-	 * that does not exist lists empty (API §1.4). */
+	/* One page from *cursor, which moves on; *ret_more tells whether another may follow. A
+	 * bucket that does not exist lists empty (API §1.4). */
 	int (*list)(struct supafs_store *s, struct supafs_call *call,
 		const struct supafs_list_args *args, struct supafs_cursor *cursor, bool *ret_more,
 		struct supafs_fault *fault);
@@ -196,7 +200,8 @@ struct supafs_store_ops {
 	int (*info)(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
 		struct supafs_info *ret_info, struct supafs_fault *fault);
 
-	/* Streams exactly args->length bytes into the sink. -ESTALE: other version there; -ENOENT. */
+	/* Streams exactly args->length bytes into the sink. -ESTALE: other version there; -ENOENT.
+	 */
 	int (*get)(struct supafs_store *s, struct supafs_call *call,
 		const struct supafs_get_args *args, struct supafs_fault *fault);
 
@@ -210,10 +215,11 @@ struct supafs_store_ops {
 	int (*remove)(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
 		struct supafs_fault *fault);
 
-	/* Up to SUPAFS_DELETE_BATCH keys in one request. ret_gone[i]: true if the reply lists key i;
-	 * false: missing or denied, which the reply does not tell apart. */
+	/* Up to SUPAFS_DELETE_BATCH keys in one request. ret_gone[i]: true if the reply lists key
+	 * i; false: missing or denied, which the reply does not tell apart. */
 	int (*remove_many)(struct supafs_store *s, struct supafs_call *call,
-		const struct supafs_str *keys, size_t n, bool *ret_gone, struct supafs_fault *fault);
+		const struct supafs_str *keys, size_t n, bool *ret_gone,
+		struct supafs_fault *fault);
 
 	/* Server-side. *ret_entry (may be NULL) gets version, modified and meta of the new object;
 	 * its views are not set. -ENOENT: no source. */
@@ -245,30 +251,33 @@ static inline struct supafs_store *supafs_store_free(struct supafs_store *s)
 struct supafs_http;
 
 struct supafs_supabase_config {
-	const char *url;	  /* project URL; "/storage/v1" is appended unless the path has it or `raw_base` */
-	bool raw_base;		  /* `url` is the base as it is (a server with no prefix) */
+	const char *url; /* project URL; "/storage/v1" is appended unless the path has it or
+			    `raw_base` */
+	bool raw_base;   /* `url` is the base as it is (a server with no prefix) */
 	const char *bucket;
-	const char *key;	  /* service, anon or secret key: both styles (API §1.3) */
-	const char *user_token;	  /* NULL, or the user's JWT (row-level security) */
+	const char *key;        /* service, anon or secret key: both styles (API §1.3) */
+	const char *user_token; /* NULL, or the user's JWT (row-level security) */
 	const struct supafs_clock *clock;
-	uint64_t seed;		  /* for nonces */
+	uint64_t seed; /* for nonces */
 };
-/* Copies everything; wipes the key when freed. `http` must outlive the store. 0, -EINVAL, -ENOMEM. */
+/* Copies everything; wipes the key when freed. `http` must outlive the store. 0, -EINVAL, -ENOMEM.
+ */
 int supafs_store_new_supabase(const struct supafs_supabase_config *cfg, struct supafs_http *http,
 	struct supafs_store **ret_store);
 
 /* All in memory, same rules (charset, sizes, page limits, errors); for tests. */
 int supafs_store_new_memory(const struct supafs_clock *clock, struct supafs_store **ret_store);
 
-/* --- Policy layers: each owns `inner`, also when creation fails it stays the caller's ---------- */
+/* --- Policy layers: each owns `inner`, also when creation fails it stays the caller's ----------
+ */
 
 struct supafs_retry_config {
 	const struct supafs_clock *clock;
-	uint64_t seed;		  /* jitter */
-	unsigned max_attempts;	  /* 0: until the call's deadline */
+	uint64_t seed;            /* jitter */
+	unsigned max_attempts;    /* 0: until the call's deadline */
 	uint64_t base_ms, cap_ms; /* exponential with full jitter: below(min(cap, base·2^n)) */
-	double budget;		  /* share of retries over requests a host may cause, e.g. 0.2 … */
-	unsigned budget_burst;	  /* … above a burst of so many */
+	double budget;         /* share of retries over requests a host may cause, e.g. 0.2 … */
+	unsigned budget_burst; /* … above a burst of so many */
 };
 /* Repeats what failed transiently, within the call's deadline. Ambiguous writes are looked at
  * before they are repeated (API §12.3): put → list/info and compare size and our nonce; move →
@@ -302,8 +311,8 @@ struct supafs_op_stats {
 /* Counts operations; read them at any time from any thread. */
 int supafs_store_new_stats(const struct supafs_clock *clock, struct supafs_store *inner,
 	struct supafs_store **ret_store);
-void supafs_store_stats_read(const struct supafs_store *stats,
-	struct supafs_op_stats ret_ops[SUPAFS_OP__COUNT]);
+void supafs_store_stats_read(
+	const struct supafs_store *stats, struct supafs_op_stats ret_ops[SUPAFS_OP__COUNT]);
 
 /* Debug lines "get KEY 0+131072 → 0 (3.1 ms)"; costs a branch when off. */
 int supafs_store_new_trace(const struct supafs_clock *clock, struct supafs_store *inner,
@@ -315,7 +324,8 @@ int supafs_store_new_faulty(struct supafs_store *inner, struct supafs_store **re
 void supafs_store_faulty_add(struct supafs_store *faulty, enum supafs_op op, unsigned skip,
 	unsigned times, bool after, int error, const struct supafs_fault *fault);
 
-/* --- Attributes in Cache-Control (product.md §4) ------------------------------------------------ */
+/* --- Attributes in Cache-Control (product.md §4) ------------------------------------------------
+ */
 
 /* "no-cache, x-mtime=1700000000.123456789, x-mode=0640, x-uid=0, x-gid=0": appends what `m` has. */
 int supafs_meta_add_directives(struct supafs_buf *b, const struct supafs_meta *m);

@@ -38,7 +38,8 @@ int supafs_buf_add(struct supafs_buf *b, const void *p, size_t n);
 int supafs_buf_adds(struct supafs_buf *b, const char *cstr);
 int supafs_buf_addstr(struct supafs_buf *b, struct supafs_str s);
 int supafs_buf_addc(struct supafs_buf *b, char c);
-int supafs_buf_addf(struct supafs_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int supafs_buf_addf(struct supafs_buf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 int supafs_buf_vaddf(struct supafs_buf *b, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 

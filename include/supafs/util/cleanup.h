@@ -33,7 +33,7 @@ static inline void supafs_close_cleanup_(const int *fd)
 	errno = saved;
 }
 
-#define supafs_autofree	 supafs_cleanup(supafs_free_cleanup_)
+#define supafs_autofree  supafs_cleanup(supafs_free_cleanup_)
 #define supafs_autoclose supafs_cleanup(supafs_close_cleanup_)
 
 /* Takes the pointer out of its variable, which becomes NULL. */

@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <time.h>
 
-#define SUPAFS_NS_PER_S	 INT64_C(1000000000)
+#define SUPAFS_NS_PER_S  INT64_C(1000000000)
 #define SUPAFS_NS_PER_MS INT64_C(1000000)
-#define SUPAFS_NEVER	 INT64_MAX
+#define SUPAFS_NEVER     INT64_MAX
 
 struct supafs_clock {
 	int64_t (*mono_ns)(const struct supafs_clock *c);

@@ -62,7 +62,7 @@ static inline void supafs_guard_leave_(struct supafs_mutex **m)
 }
 
 #define SUPAFS_GUARD_NAME2(line) supafs_guard_##line
-#define SUPAFS_GUARD_NAME(line)	 SUPAFS_GUARD_NAME2(line)
+#define SUPAFS_GUARD_NAME(line)  SUPAFS_GUARD_NAME2(line)
 #define SUPAFS_SCOPED_LOCK(mutex)                                                                  \
 	struct supafs_mutex *SUPAFS_GUARD_NAME(__LINE__)                                           \
 		__attribute__((cleanup(supafs_guard_leave_), unused)) = supafs_guard_enter_(mutex)

@@ -32,7 +32,8 @@ enum supafs_log_part {
 	SUPAFS_PART__COUNT,
 };
 
-/* Reads JOURNAL_STREAM and the mask; once, before threads. 0, or -EINVAL for an unknown component. */
+/* Reads JOURNAL_STREAM and the mask; once, before threads. 0, or -EINVAL for an unknown component.
+ */
 int supafs_log_init(enum supafs_log_level level, const char *debug_mask);
 /* Remembers a secret (copied, at most 8, ≥ 8 bytes each) so that it is never printed. */
 int supafs_log_add_secret(const char *secret);

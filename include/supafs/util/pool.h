@@ -13,14 +13,14 @@
 struct supafs_pool;
 
 struct supafs_job {
-	void (*run)(void *ctx);	 /* on a worker, no lock held */
+	void (*run)(void *ctx);  /* on a worker, no lock held */
 	void (*drop)(void *ctx); /* instead of run, when the pool is freed first; may be NULL */
 	void *ctx;
 };
 
 /* `name` (≤ 15 bytes, static) names the threads. 0, -ENOMEM or -EAGAIN. */
-int supafs_pool_new(const char *name, unsigned max_threads, size_t max_jobs,
-	struct supafs_pool **ret_pool);
+int supafs_pool_new(
+	const char *name, unsigned max_threads, size_t max_jobs, struct supafs_pool **ret_pool);
 /* Drops queued jobs, waits for running ones. NULL is fine; returns NULL. */
 struct supafs_pool *supafs_pool_free(struct supafs_pool *p);
 /* 0; -EAGAIN when the queue is full (the caller decides); -ESHUTDOWN. Never blocks. */

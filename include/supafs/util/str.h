@@ -14,7 +14,7 @@ struct supafs_str {
 	size_t n;
 };
 
-#define SUPAFS_STR(lit)	  ((struct supafs_str){(lit), sizeof(lit) - 1})
+#define SUPAFS_STR(lit)   ((struct supafs_str){(lit), sizeof(lit) - 1})
 #define SUPAFS_STR_FMT(s) (int)(s).n, (s).p /* for "%.*s" */
 
 static inline struct supafs_str supafs_str_of(const char *cstr)
@@ -35,7 +35,7 @@ static inline bool supafs_str_starts(struct supafs_str s, struct supafs_str pref
 static inline bool supafs_str_ends(struct supafs_str s, struct supafs_str suffix)
 {
 	return s.n >= suffix.n &&
-		(suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
+	       (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
 }
 
 /* Bytewise order, a shorter string before its continuation: the server's COLLATE "C". */

@@ -17,8 +17,8 @@ struct supafs_url {
 	bool https;
 	struct supafs_str host; /* without brackets */
 	struct supafs_str path; /* "" or "/…", no trailing '/' */
-	unsigned port;		/* 0: the scheme's */
-	bool loopback;		/* localhost, 127.0.0.0/8, ::1 */
+	unsigned port;          /* 0: the scheme's */
+	bool loopback;          /* localhost, 127.0.0.0/8, ::1 */
 };
 
 /* Takes an http(s) URL apart; views point into `text`. -EINVAL for user info, query, fragment,

@@ -4,10 +4,11 @@
  * unlink rules, errno policy. src/fuse/ decodes a request, calls one function of these and replies;
  * tests drive it over the memory store.
  *
- * A node is what the kernel knows: a 64-bit id that is never used again, SUPAFS_ROOT_ID for the root.
- * Its key is computed from the parents' segments when a request needs it, so a renamed folder
- * needs no rekeying. Look-up counts: every successful lookup, mkdir, create, symlink and every entry of a
- * plus-readdir adds one; supafs_vfs_forget() takes them back. An unknown id gives -ESTALE.
+ * A node is what the kernel knows: a 64-bit id that is never used again, SUPAFS_ROOT_ID for the
+ * root. Its key is computed from the parents' segments when a request needs it, so a renamed folder
+ * needs no rekeying. Look-up counts: every successful lookup, mkdir, create, symlink and every
+ * entry of a plus-readdir adds one; supafs_vfs_forget() takes them back. An unknown id gives
+ * -ESTALE.
  *
  * Every function: 0 (or a count) or -errno; may block in requests until the call's deadline or
  * cancel (-EINTR); *fault says what the server said (for the log) and is cleared at entry. Threads:
@@ -42,30 +43,31 @@ struct supafs_vfs_config {
 	struct supafs_data *data;
 	struct supafs_spool_dir *spool;
 	const struct supafs_clock *clock;
-	struct supafs_str root;		 /* key prefix of the mount, "" or "p/" */
-	struct supafs_bucket_info *bucket; /* limits: EFBIG at the write that crosses, EPERM for types */
+	struct supafs_str root; /* key prefix of the mount, "" or "p/" */
+	struct supafs_bucket_info
+		*bucket; /* limits: EFBIG at the write that crosses, EPERM for types */
 	uint64_t ttl_ms;
-	uint64_t timeout_ms;		 /* of internal calls: uploads at release, gathered deletes */
-	uid_t uid;			 /* shown owner, and modes of what has none stored */
+	uint64_t timeout_ms; /* of internal calls: uploads at release, gathered deletes */
+	uid_t uid;           /* shown owner, and modes of what has none stored */
 	gid_t gid;
-	mode_t file_mode, dir_mode;	 /* e.g. 0644, 0755 */
+	mode_t file_mode, dir_mode; /* e.g. 0644, 0755 */
 	bool read_only;
-	bool strict_names;		 /* -o names=strict: refuse names that need an escape */
-	bool rename_dir;		 /* false: EXDEV */
-	bool store_meta;		 /* -o meta=: write times and modes */
-	const char *cache_control;	 /* for uploads; "" = no-cache */
-	const char *temp_patterns;	 /* colon-separated globs of temporary names; "" = none */
+	bool strict_names;         /* -o names=strict: refuse names that need an escape */
+	bool rename_dir;           /* false: EXDEV */
+	bool store_meta;           /* -o meta=: write times and modes */
+	const char *cache_control; /* for uploads; "" = no-cache */
+	const char *temp_patterns; /* colon-separated globs of temporary names; "" = none */
 };
 int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_vfs);
 /* From then on news are sent; before, they are dropped. */
 void supafs_vfs_set_notify(struct supafs_vfs *v, const struct supafs_notify *n);
-/* No operation may be inside or follow. Settles gathered deletes and uploads what is dirty, for at most
- * `drain_ms`; *ret_left: files whose upload failed (kept in the spool). NULL is fine. */
+/* No operation may be inside or follow. Settles gathered deletes and uploads what is dirty, for at
+ * most `drain_ms`; *ret_left: files whose upload failed (kept in the spool). NULL is fine. */
 struct supafs_vfs *supafs_vfs_free(struct supafs_vfs *v, uint64_t drain_ms, unsigned *ret_left);
 
 struct supafs_node_info {
 	uint64_t node;
-	struct stat st;	   /* st_ino: the catalog's number */
+	struct stat st;    /* st_ino: the catalog's number */
 	uint64_t valid_ms; /* how long the kernel may keep entry and attributes */
 };
 
@@ -75,13 +77,14 @@ int supafs_vfs_lookup(struct supafs_vfs *v, struct supafs_call *call, uint64_t p
 	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault);
 void supafs_vfs_forget(struct supafs_vfs *v, uint64_t node, uint64_t n);
 int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
-	struct supafs_str name, mode_t mode, struct supafs_node_info *ret, struct supafs_fault *fault);
+	struct supafs_str name, mode_t mode, struct supafs_node_info *ret,
+	struct supafs_fault *fault);
 int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
 	struct supafs_str name, struct supafs_str target, struct supafs_node_info *ret,
 	struct supafs_fault *fault);
 /* Target into `buf`, NUL-terminated; its length. */
-ssize_t supafs_vfs_readlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t node, char *buf,
-	size_t size, struct supafs_fault *fault);
+ssize_t supafs_vfs_readlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	char *buf, size_t size, struct supafs_fault *fault);
 /* `process`: pid of the caller, to see a burst of deletes. */
 int supafs_vfs_unlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
 	struct supafs_str name, pid_t process, struct supafs_fault *fault);
@@ -96,7 +99,8 @@ struct supafs_rename {
 int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
 	struct supafs_fault *fault);
 
-/* --- Attributes --------------------------------------------------------------------------------- */
+/* --- Attributes ---------------------------------------------------------------------------------
+ */
 
 int supafs_vfs_getattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	struct supafs_node_info *ret, struct supafs_fault *fault);
@@ -122,7 +126,8 @@ int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 /* Never waits. */
 void supafs_vfs_statfs(struct supafs_vfs *v, struct statvfs *ret);
 
-/* --- Directories --------------------------------------------------------------------------------- */
+/* --- Directories ---------------------------------------------------------------------------------
+ */
 
 int supafs_vfs_opendir(struct supafs_vfs *v, uint64_t node, uint64_t *ret_fh);
 void supafs_vfs_releasedir(struct supafs_vfs *v, uint64_t fh);
@@ -138,10 +143,11 @@ int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 	bool plus, bool (*add)(void *ctx, const struct supafs_dir_item *item), void *ctx,
 	struct supafs_fault *fault);
 /* Settles gathered deletes of the folder. */
-int supafs_vfs_fsyncdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh,
-	struct supafs_fault *fault);
+int supafs_vfs_fsyncdir(
+	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
 
-/* --- Files -------------------------------------------------------------------------------------- */
+/* --- Files --------------------------------------------------------------------------------------
+ */
 
 struct supafs_open_result {
 	uint64_t fh;
@@ -157,24 +163,27 @@ struct supafs_create {
 	mode_t mode;
 	int flags;
 };
-int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_create *cr,
-	struct supafs_node_info *ret_info, struct supafs_open_result *ret, struct supafs_fault *fault);
+int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_create *cr, struct supafs_node_info *ret_info,
+	struct supafs_open_result *ret, struct supafs_fault *fault);
 ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, void *buf,
 	size_t n, uint64_t off, struct supafs_fault *fault);
 /* All or an error. */
 int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, const void *buf,
 	size_t n, uint64_t off, struct supafs_fault *fault);
 /* close(2) of one descriptor: uploads what is dirty and returns its result. */
-int supafs_vfs_flush(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh,
-	struct supafs_fault *fault);
-int supafs_vfs_fsync(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh,
-	struct supafs_fault *fault);
-/* The last reference of the handle is gone; uploads what a dead process left dirty, in the background. */
+int supafs_vfs_flush(
+	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
+int supafs_vfs_fsync(
+	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
+/* The last reference of the handle is gone; uploads what a dead process left dirty, in the
+ * background. */
 void supafs_vfs_release(struct supafs_vfs *v, uint64_t fh);
 int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, int mode,
 	uint64_t off, uint64_t n, struct supafs_fault *fault);
 /* SEEK_DATA, SEEK_HOLE. */
-int supafs_vfs_lseek(struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence, uint64_t *ret_off);
+int supafs_vfs_lseek(
+	struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence, uint64_t *ret_off);
 
 struct supafs_copy_range {
 	uint64_t fh_in, off_in, fh_out, off_out, n;
