@@ -9,13 +9,15 @@
  *   - they are 72 ('r'), end the segment, and stand behind ".emptyFolderPlaceholde"
  *     (a name ending in .emptyFolderPlaceholder means something else at the server, API §4.4), or
  *   - they are 3D and the text behind them, with an '=' put before it, reads as an escape.
- * decode() is its exact inverse: every segment but "", "." and ".." has one name and
- * every name has one segment.
+ * decode() is its exact inverse: every name has one segment, and every segment that
+ * encode() can write has one name.
  *
  * Pure functions, any thread. Both return the length written, or -ENAMETOOLONG when it
  * does not fit `size` (no NUL is added); encode() also -EINVAL for "", ".", ".." or a
- * name with '/' or NUL; decode() -EILSEQ for "", ".", ".." or a segment whose name would
- * have '/' or NUL (odd segments: the namespace shows them under another name).
+ * name with '/' or NUL; decode() -EILSEQ for a segment that has no name: "", ".", "..",
+ * one whose name would have '/' or NUL, one with a byte outside the class, and one that
+ * ends in .emptyFolderPlaceholder (odd segments: the namespace hides them or shows them
+ * under another name).
  */
 #pragma once
 
