@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between log.c, which keeps the secrets, and log_redact.c, which finds them in a text. */
+#pragma once
+
+#include <stddef.h>
+
+#include "supafs/util/str.h"
+
+/* Escapes and redacts `in` into `out` (`size` > 0, always NUL-terminated). `secrets` are texts to
+ * hide wherever they stand, besides everything that looks like one. Returns the length. */
+size_t supafs_redact_(struct supafs_str in, const struct supafs_str *secrets, size_t count,
+	char *out, size_t size);
