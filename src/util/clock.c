@@ -55,7 +55,7 @@ static struct supafs_fake_clock *fake_of(const struct supafs_clock *c)
 {
 	struct supafs_fake_clock *f = NULL;
 
-	memcpy(&f, &c, sizeof(f));
+	memcpy(&f, &c, sizeof(c)); /* NOLINT(bugprone-sizeof-expression): the pointer is meant */
 	return f;
 }
 
@@ -182,8 +182,8 @@ static int seconds_of(const struct tm *tm, int64_t *ret_s)
 	if (tm->tm_mday < 1 || tm->tm_mday > last || tm->tm_hour > 23 || tm->tm_min > 59 ||
 		tm->tm_sec > 60 || tm->tm_year < 1700 || tm->tm_year > 2200)
 		return -EINVAL;
-	*ret_s = days_of(tm->tm_year, tm->tm_mon, tm->tm_mday) * 86400 + tm->tm_hour * 3600 +
-		 tm->tm_min * 60 + tm->tm_sec;
+	*ret_s = days_of(tm->tm_year, tm->tm_mon, tm->tm_mday) * 86400 +
+		 tm->tm_hour * INT64_C(3600) + tm->tm_min * INT64_C(60) + tm->tm_sec;
 	return 0;
 }
 
@@ -232,7 +232,7 @@ static bool take_zone(struct text *t, int64_t *ret_offset_s)
 		if (!take_number(t, 2, &minutes))
 			return false;
 	}
-	*ret_offset_s = sign * (hours * 3600 + minutes * 60);
+	*ret_offset_s = sign * (hours * INT64_C(3600) + minutes * INT64_C(60));
 	return hours <= 23 && minutes <= 59;
 }
 

@@ -155,7 +155,7 @@ size_t supafs_log_redact(const char *in, size_t n, char *out, size_t size)
 {
 	if (size == 0)
 		return 0;
-	return supafs_redact_((struct supafs_str){in, n}, secrets, secret_count, out, size);
+	return supafs_redact((struct supafs_str){in, n}, secrets, secret_count, out, size);
 }
 
 static const char *level_name(enum supafs_log_level level)

@@ -8,5 +8,5 @@
 
 /* Escapes and redacts `in` into `out` (`size` > 0, always NUL-terminated). `secrets` are texts to
  * hide wherever they stand, besides everything that looks like one. Returns the length. */
-size_t supafs_redact_(struct supafs_str in, const struct supafs_str *secrets, size_t count,
+size_t supafs_redact(struct supafs_str in, const struct supafs_str *secrets, size_t count,
 	char *out, size_t size);

@@ -223,7 +223,7 @@ static size_t put_char(struct out *o, const char *p, size_t n)
 	return 1;
 }
 
-size_t supafs_redact_(struct supafs_str in, const struct supafs_str *secrets, size_t count,
+size_t supafs_redact(struct supafs_str in, const struct supafs_str *secrets, size_t count,
 	char *out, size_t size)
 {
 	static const struct supafs_str hidden = {"[secret]", 8};

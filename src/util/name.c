@@ -105,6 +105,7 @@ ssize_t supafs_name_encode(struct supafs_str name, char *seg, size_t size)
 
 ssize_t supafs_name_decode(struct supafs_str seg, char *name, size_t size)
 {
+	unsigned char *out = (unsigned char *)name;
 	size_t n = 0;
 
 	/* What encode() never writes has no name: else two segments would share one. */
@@ -117,7 +118,7 @@ ssize_t supafs_name_decode(struct supafs_str seg, char *name, size_t size)
 			return -EILSEQ;
 		if (n + 1 > size)
 			return -ENAMETOOLONG;
-		name[n++] = byte < 0 ? seg.p[i] : (char)byte;
+		out[n++] = byte < 0 ? (unsigned char)seg.p[i] : (unsigned char)byte;
 		i += byte < 0 ? 1 : 3;
 	}
 	return (ssize_t)n;

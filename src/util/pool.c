@@ -150,20 +150,20 @@ int supafs_pool_submit(struct supafs_pool *p, struct supafs_job job)
 	return 0;
 }
 
+/* Closes the pool; the next job of the queue that nobody will run. */
+static bool take_dropped(struct supafs_pool *p, struct supafs_job *ret_job)
+{
+	SUPAFS_SCOPED_LOCK(&p->lock);
+	p->closing = true;
+	supafs_cond_broadcast(&p->work);
+	return take_locked(p, ret_job);
+}
+
 static void drop_jobs(struct supafs_pool *p)
 {
 	struct supafs_job job;
 
-	for (;;) {
-		bool found = false;
-
-		supafs_mutex_lock(&p->lock);
-		p->closing = true;
-		supafs_cond_broadcast(&p->work);
-		found = take_locked(p, &job);
-		supafs_mutex_unlock(&p->lock);
-		if (!found)
-			return;
+	while (take_dropped(p, &job)) {
 		if (job.drop)
 			job.drop(job.ctx);
 	}

@@ -157,16 +157,18 @@ static void insert_locked(struct supafs_timers *t, struct timer *fresh)
 int supafs_timers_add(
 	struct supafs_timers *t, int64_t at_ns, void (*fn)(void *ctx), void *ctx, uint64_t *ret_id)
 {
-	supafs_autofree struct timer *fresh = calloc(1, sizeof(*fresh));
+	struct timer *fresh = calloc(1, sizeof(*fresh));
 
 	if (!fresh)
 		return -ENOMEM;
 	SUPAFS_SCOPED_LOCK(&t->lock);
-	if (t->closing)
+	if (t->closing) {
+		free(fresh);
 		return -ESHUTDOWN;
+	}
 	*fresh = (struct timer){.id = ++t->last_id, .at_ns = at_ns, .fn = fn, .ctx = ctx};
 	*ret_id = fresh->id;
-	insert_locked(t, supafs_steal(&fresh));
+	insert_locked(t, fresh);
 	return 0;
 }
 

@@ -16,7 +16,7 @@
 
 #define supafs_cleanup(fn) __attribute__((cleanup(fn)))
 
-static inline void supafs_free_cleanup_(void *p)
+static inline void supafs_cleanup_free(void *p)
 {
 	int saved = errno;
 
@@ -24,7 +24,7 @@ static inline void supafs_free_cleanup_(void *p)
 	errno = saved;
 }
 
-static inline void supafs_close_cleanup_(const int *fd)
+static inline void supafs_cleanup_close(const int *fd)
 {
 	int saved = errno;
 
@@ -33,8 +33,8 @@ static inline void supafs_close_cleanup_(const int *fd)
 	errno = saved;
 }
 
-#define supafs_autofree  supafs_cleanup(supafs_free_cleanup_)
-#define supafs_autoclose supafs_cleanup(supafs_close_cleanup_)
+#define supafs_autofree  supafs_cleanup(supafs_cleanup_free)
+#define supafs_autoclose supafs_cleanup(supafs_cleanup_close)
 
 /* Takes the pointer out of its variable, which becomes NULL. */
 #define supafs_steal(pp)                                                                           \

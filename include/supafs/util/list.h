@@ -48,6 +48,8 @@ static inline void supafs_list_remove(struct supafs_list *e)
 
 #define supafs_list_entry(ptr, type, member) supafs_container_of(ptr, type, member)
 
+/* The names of loop variables cannot stand in parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define supafs_list_for_each(it, head)                                                             \
 	for (struct supafs_list *it = (head)->next; it != (head); it = it->next)
 
@@ -55,3 +57,4 @@ static inline void supafs_list_remove(struct supafs_list *e)
 #define supafs_list_for_each_safe(it, nxt, head)                                                   \
 	for (struct supafs_list *it = (head)->next, *nxt = it->next; it != (head);                 \
 		it = nxt, nxt = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -48,15 +48,15 @@ static inline void supafs_mutex_unlock(struct supafs_mutex *m)
 	(void)pthread_mutex_unlock(&m->m);
 }
 
-static inline struct supafs_mutex *supafs_guard_enter_(struct supafs_mutex *m)
+static inline struct supafs_mutex *supafs_guard_enter(struct supafs_mutex *m)
 	SUPAFS_TSA(assert_capability(*m));
-static inline struct supafs_mutex *supafs_guard_enter_(struct supafs_mutex *m)
+static inline struct supafs_mutex *supafs_guard_enter(struct supafs_mutex *m)
 {
 	(void)pthread_mutex_lock(&m->m);
 	return m;
 }
 
-static inline void supafs_guard_leave_(struct supafs_mutex **m)
+static inline void supafs_guard_leave(struct supafs_mutex **m)
 {
 	(void)pthread_mutex_unlock(&(*m)->m);
 }
@@ -65,7 +65,7 @@ static inline void supafs_guard_leave_(struct supafs_mutex **m)
 #define SUPAFS_GUARD_NAME(line)  SUPAFS_GUARD_NAME2(line)
 #define SUPAFS_SCOPED_LOCK(mutex)                                                                  \
 	struct supafs_mutex *SUPAFS_GUARD_NAME(__LINE__)                                           \
-		__attribute__((cleanup(supafs_guard_leave_), unused)) = supafs_guard_enter_(mutex)
+		__attribute__((cleanup(supafs_guard_leave), unused)) = supafs_guard_enter(mutex)
 
 /* Waits with `m` held; spurious wake-ups happen. */
 void supafs_cond_wait(struct supafs_cond *c, struct supafs_mutex *m);
