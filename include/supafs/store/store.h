@@ -3,7 +3,11 @@
  * The object store: what every backend (supabase, memory, later s3) offers, and what every
  * policy layer (retry, limit, stats, trace) offers on top of an inner one.
  *
- * Keys are bytes as stored (escaped form), ≤ SUPAFS_KEY_MAX, never empty, no NUL.
+ * Keys are bytes as stored (escaped form), ≤ SUPAFS_KEY_MAX, never empty, no NUL. Every
+ * operation checks them before it asks anybody: a key that the server cannot hold is -ENOENT
+ * for a reader and -EINVAL (code "InvalidKey") for a writer. Keys with empty or dot segments
+ * may come out of a listing; gateways rewrite them in URLs, so put refuses them (-EINVAL),
+ * get and info answer -ENOENT for dot segments, and remove takes the batch route.
  * All operations block the calling thread until done, failed, cancelled or past the
  * call's deadline; none holds a lock over a request. All may run concurrently, on any
  * keys; order on one key is the caller's business (vfs key queue).
@@ -80,6 +84,26 @@ enum supafs_fault_class {
 	SUPAFS_FAULT__COUNT,
 };
 
+/*
+ * `code` is the server's own (API §12.2: "NoSuchKey", "EntityTooLarge", …) except where the
+ * reply needs reading between the lines. Then it is one of these:
+ *	TokenMissing	the server saw no token (an sb_ key sent to a server with no gateway)
+ *	TokenExpired	the key or the user's token is past its `exp`
+ *	TokenSignature	signed with another project's secret
+ *	TokenInvalid	not a token at all, or refused by the gateway
+ *	TokenRole	its role is not one of the database's
+ *	PublicKey	no such bucket for this public (anon, publishable) key: it may be hidden
+ *	NoSuchBucket	no such bucket, or hidden from this user
+ *	NotStorage	the URL leads elsewhere: web page, unknown route, redirect
+ *	OldServer	no list-v2: storage-api before 1.19.0
+ *	ProjectPaused	hosted project is paused
+ *	BadReply	2xx with a body that is not what was asked for
+ *	RangeIgnored	the whole object came where a part was asked for
+ *	NoETag		the reply cannot be checked against the version
+ *	Changed		other version there than the pinned one (-ESTALE)
+ *	Unreachable, Timeout, Broken, TLS, Cancelled, Shutdown	the transfer never ended well
+ *	Local		the caller's source or sink gave up, or an argument is wrong
+ */
 struct supafs_fault {
 	enum supafs_fault_class class;
 	int status;             /* the real one (from the body if it has one); 0: no reply */
@@ -128,9 +152,12 @@ struct supafs_get_args {
 	 * With etag "" the first reply's ETag counts for the rest of this call. */
 	const struct supafs_version *version;
 	struct supafs_sink sink;
-	/* If not NULL: the ETag seen (to complete a version that had none). */
+	/* If not NULL: the ETag seen, to complete a version that had none; also set when the get
+	 * fails after bytes have reached the sink. */
 	char *ret_etag; /* SUPAFS_ETAG_MAX + 1 bytes */
 };
+
+#define SUPAFS_NONCE_MAX 39
 
 /* Content and attributes of an upload. */
 struct supafs_put_args {
@@ -143,6 +170,9 @@ struct supafs_put_args {
 	struct supafs_str
 		cache_control; /* what browsers are told; "" → no-cache; directives are added */
 	struct supafs_meta meta;
+	/* Marks this one upload, so that its trace can be found after a lost answer (see
+	 * supafs_info.nonce). "" = the backend makes one; the retry layer sets it. */
+	struct supafs_str nonce;
 	bool exclusive; /* POST without upsert: -EEXIST when it is there (best effort, API §5.4) */
 };
 
@@ -164,7 +194,8 @@ struct supafs_info {
 		meta; /* from user metadata: mtime, mode, uid, gid in rclone's / s3fs' form */
 	char mime[SUPAFS_MIME_MAX + 1];
 	char cache_control[SUPAFS_CC_MAX + 1];
-	char generation[40]; /* the server's version UUID */
+	char generation[40];              /* the server's version UUID */
+	char nonce[SUPAFS_NONCE_MAX + 1]; /* of the upload that wrote it; "" if it has none */
 };
 
 struct supafs_bucket_info {
@@ -222,7 +253,8 @@ struct supafs_store_ops {
 		struct supafs_fault *fault);
 
 	/* Server-side. *ret_entry (may be NULL) gets version, modified and meta of the new object;
-	 * its views are not set. -ENOENT: no source. */
+	 * its views are not set; an etag "" means that the server told nothing. -ENOENT: no source,
+	 * or no such bucket. */
 	int (*copy)(struct supafs_store *s, struct supafs_call *call,
 		const struct supafs_copy_args *args, struct supafs_entry *ret_entry,
 		struct supafs_fault *fault);
@@ -279,10 +311,13 @@ struct supafs_retry_config {
 	double budget;         /* share of retries over requests a host may cause, e.g. 0.2 … */
 	unsigned budget_burst; /* … above a burst of so many */
 };
-/* Repeats what failed transiently, within the call's deadline. Ambiguous writes are looked at
- * before they are repeated (API §12.3): put → list/info and compare size and our nonce; move →
- * look at both; exclusive put → compare; remove: -ENOENT on a repeat is success. A get goes on at
- * the byte it had reached, same version. */
+/* Repeats what failed transiently, within the call's deadline: what cannot be repeated before the
+ * deadline is not, and the last error stands. A RACE is repeated at most 5 times. Ambiguous writes
+ * are looked at before they are repeated (API §12.3): put → info, and compare our nonce (also when
+ * an exclusive put then finds the key taken); move → source gone and target there is success; copy
+ * without `replace` → same content there is success; remove: -ENOENT on a repeat is success;
+ * remove_many: what the repeat does not list is looked up. A get goes on at the byte it had
+ * reached, same version. */
 int supafs_store_new_retry(const struct supafs_retry_config *cfg, struct supafs_store *inner,
 	struct supafs_store **ret_store);
 
