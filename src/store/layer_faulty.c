@@ -12,19 +12,11 @@ enum {
 	RULES_MAX = 32,
 };
 
-struct rule {
-	enum supafs_op op;
-	unsigned skip, times;
-	bool after;
-	int error;
-	struct supafs_fault fault;
-};
-
 struct faulty {
 	struct supafs_layer layer;
 	struct supafs_mutex lock; /* a leaf */
 	/* lock: */
-	struct rule rules[RULES_MAX];
+	struct supafs_faulty_rule rules[RULES_MAX];
 	size_t n;
 };
 
@@ -38,7 +30,7 @@ static int strike(struct faulty *f, struct supafs_layer_op *o, bool after)
 {
 	SUPAFS_SCOPED_LOCK(&f->lock);
 	for (size_t i = 0; i < f->n; i++) {
-		struct rule *rule = &f->rules[i];
+		struct supafs_faulty_rule *rule = &f->rules[i];
 		if (rule->op != o->op || rule->after != after || rule->times == 0)
 			continue;
 		if (rule->skip > 0) {
@@ -84,14 +76,12 @@ int supafs_store_new_faulty(struct supafs_store *inner, struct supafs_store **re
 	return 0;
 }
 
-void supafs_store_faulty_add(struct supafs_store *faulty, enum supafs_op op, unsigned skip,
-	unsigned times, bool after, int error, const struct supafs_fault *fault)
+void supafs_store_faulty_add(struct supafs_store *faulty, const struct supafs_faulty_rule *rule)
 {
 	struct faulty *f = (struct faulty *)(void *)faulty;
 
 	SUPAFS_SCOPED_LOCK(&f->lock);
 	assert(f->n < RULES_MAX);
-	if (f->n == RULES_MAX)
-		return;
-	f->rules[f->n++] = (struct rule){op, skip, times, after, error, *fault};
+	if (f->n < RULES_MAX)
+		f->rules[f->n++] = *rule;
 }

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supafs/util/cleanup.h"
-
 #include "retry_priv.h"
 #include "store_priv.h"
 
@@ -267,42 +265,49 @@ static int survey_pages(struct supafs_tries *t, struct survey *s,
 	return r;
 }
 
-/* Settles gone[] of the keys that are false in it. Few are asked for one by one; many by a listing
- * of what they have in common, and the rest one by one when that turns out to be large. */
-static int survey(struct supafs_tries *t, const struct supafs_str *keys, size_t n, bool *gone)
+/* Few are asked for one by one; many by a listing of what they have in common, and the rest one by
+ * one when that turns out to be large. */
+static int survey_sorted(struct supafs_tries *t, struct survey *s)
 {
-	struct survey s = {.keys = keys, .gone = gone};
-	supafs_autofree size_t *order = calloc(n, sizeof(*order));
-	int r = 0;
+	const struct supafs_str *first = &s->keys[s->order[0]];
+	const struct supafs_str *last = &s->keys[s->order[s->n - 1]];
+	const struct supafs_list_args args = {
+		.prefix = {first->p, common_prefix(first, last)},
+		.limit = 1000,
+		.on_entry = survey_entry,
+		.ctx = s,
+	};
+	int r = s->n > 4 ? survey_pages(t, s, &args, (unsigned)(s->n / 50) + 2) : 0;
 
-	if (!order)
-		return supafs_fault_set(t->fault, -ENOMEM, SUPAFS_FAULT_PERMANENT, "Local", NULL);
-	s.order = order;
-	for (size_t i = 0; i < n; i++) {
-		if (!gone[i])
-			order[s.n++] = i;
-	}
-	if (s.n == 0)
-		return 0;
-	qsort_r(order, s.n, sizeof(*order), compare_order, &s);
-	if (s.n > 4) {
-		const struct supafs_str *first = &keys[order[0]];
-		const struct supafs_list_args args = {
-			.prefix = {first->p, common_prefix(first, &keys[order[s.n - 1]])},
-			.limit = 1000,
-			.on_entry = survey_entry,
-			.ctx = &s,
-		};
-		r = survey_pages(t, &s, &args, (unsigned)(s.n / 50) + 2);
-	}
-	while (r == 0 && s.at < s.n) {
+	while (r == 0 && s->at < s->n) {
 		struct supafs_info info;
-		size_t i = order[s.at++];
-		r = look(t, keys[i], &info);
-		gone[i] = r == -ENOENT;
+		size_t i = s->order[s->at++];
+		r = look(t, s->keys[i], &info);
+		s->gone[i] = r == -ENOENT;
 		if (r == -ENOENT)
 			r = 0;
 	}
+	return r;
+}
+
+/* Settles gone[] of the keys that are false in it. */
+static int survey(struct supafs_tries *t, const struct supafs_str *keys, size_t n, bool *gone)
+{
+	struct survey s = {.keys = keys, .gone = gone};
+	int r = 0;
+
+	s.order = calloc(n, sizeof(*s.order));
+	if (!s.order)
+		return supafs_fault_set(t->fault, -ENOMEM, SUPAFS_FAULT_PERMANENT, "Local", NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (!gone[i])
+			s.order[s.n++] = i;
+	}
+	if (s.n > 0) {
+		qsort_r(s.order, s.n, sizeof(*s.order), compare_order, &s);
+		r = survey_sorted(t, &s);
+	}
+	free(s.order);
 	return r;
 }
 

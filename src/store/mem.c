@@ -11,92 +11,14 @@
 #include <string.h>
 
 #include "supafs/util/cleanup.h"
-#include "supafs/util/hash.h"
 
 #include "mem_priv.h"
-#include "meta_priv.h"
 
 #define CHUNK (64U << 10)
-
-/* --- Objects ---------------------------------------------------------------------------------- */
-
-static struct supafs_mem_blob *blob_ref(struct supafs_mem_blob *b)
-{
-	b->refs++;
-	return b;
-}
-
-static void blob_unref(struct supafs_mem_blob *b)
-{
-	if (b && --b->refs == 0)
-		free(b);
-}
-
-struct supafs_mem_object *supafs_mem_ref(struct supafs_mem_object *o)
-{
-	o->refs++;
-	return o;
-}
-
-struct supafs_mem_object *supafs_mem_unref(struct supafs_mem_object *o)
-{
-	if (o && --o->refs == 0) {
-		blob_unref(o->blob);
-		free(o);
-	}
-	return NULL;
-}
 
 static void unref_cleanup(struct supafs_mem_object **o)
 {
 	*o = supafs_mem_unref(*o);
-}
-
-/* Takes the reference to `blob`, also on failure. */
-static struct supafs_mem_object *object_new(struct supafs_str key, struct supafs_mem_blob *blob)
-{
-	struct supafs_mem_object *o = calloc(1, sizeof(*o) + key.n + 1);
-
-	if (!o) {
-		blob_unref(blob);
-		return NULL;
-	}
-	o->refs = 1;
-	o->blob = blob;
-	o->key_n = key.n;
-	memcpy(o->key, key.p, key.n);
-	o->version.size = blob->size;
-	(void)snprintf(o->version.etag, sizeof(o->version.etag), "\"%016llx-%zx\"",
-		(unsigned long long)supafs_hash_bytes(blob->data, blob->size), blob->size);
-	supafs_random_uuid(o->generation);
-	return o;
-}
-
-static int object_set_attrs(struct supafs_mem_object *o, const struct supafs_put_args *a)
-{
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf cc;
-	struct supafs_str mime = a->mime.n ? a->mime : SUPAFS_STR("application/octet-stream");
-	int r;
-
-	supafs_buf_init(&cc, 4 * SUPAFS_CC_MAX);
-	if (mime.n > SUPAFS_MIME_MAX || a->nonce.n > SUPAFS_NONCE_MAX)
-		return -EINVAL;
-	r = supafs_meta_cache_control(&cc, a->cache_control, &a->meta);
-	if (r < 0)
-		return r;
-	(void)snprintf(o->mime, sizeof(o->mime), "%.*s", SUPAFS_STR_FMT(mime));
-	(void)snprintf(o->cache_control, sizeof(o->cache_control), "%s", supafs_buf_cstr(&cc));
-	(void)snprintf(o->nonce, sizeof(o->nonce), "%.*s", SUPAFS_STR_FMT(a->nonce));
-	o->meta = a->meta;
-	return 0;
-}
-
-static void object_copy_attrs(struct supafs_mem_object *o, const struct supafs_mem_object *from)
-{
-	memcpy(o->mime, from->mime, sizeof(o->mime));
-	memcpy(o->cache_control, from->cache_control, sizeof(o->cache_control));
-	memcpy(o->nonce, from->nonce, sizeof(o->nonce));
-	o->meta = from->meta;
 }
 
 /* --- Table ------------------------------------------------------------------------------------ */
@@ -389,10 +311,10 @@ static int make_object(const struct supafs_put_args *args, struct supafs_mem_obj
 
 	if (r < 0)
 		return r;
-	o = object_new(args->key, blob);
+	o = supafs_mem_object_new(args->key, blob);
 	if (!o)
 		return -ENOMEM;
-	r = object_set_attrs(o, args);
+	r = supafs_mem_object_set_attrs(o, args);
 	if (r < 0)
 		(void)supafs_mem_unref(o);
 	else
@@ -461,15 +383,15 @@ static int mem_remove_many(struct supafs_store *s, struct supafs_call *call,
 static int make_copy(const struct supafs_mem_object *from, struct supafs_str to,
 	const struct supafs_put_args *attrs, struct supafs_mem_object **ret_object)
 {
-	struct supafs_mem_object *o = object_new(to, blob_ref(from->blob));
+	struct supafs_mem_object *o = supafs_mem_object_new(to, supafs_mem_blob_ref(from->blob));
 	int r = 0;
 
 	if (!o)
 		return -ENOMEM;
 	if (attrs)
-		r = object_set_attrs(o, attrs);
+		r = supafs_mem_object_set_attrs(o, attrs);
 	else
-		object_copy_attrs(o, from);
+		supafs_mem_object_copy_attrs(o, from);
 	if (r < 0)
 		(void)supafs_mem_unref(o);
 	else

@@ -51,6 +51,17 @@ static inline struct supafs_str supafs_mem_key(const struct supafs_mem_object *o
 	return (struct supafs_str){o->key, o->key_n};
 }
 
+struct supafs_mem_blob *supafs_mem_blob_ref(struct supafs_mem_blob *b);
+
+/* With one reference; version's size and etag, generation set. Takes the reference to `blob`, also
+ * on failure. NULL when out of memory. */
+struct supafs_mem_object *supafs_mem_object_new(
+	struct supafs_str key, struct supafs_mem_blob *blob);
+/* Type, Cache-Control, times, nonce: 0 or -EINVAL, -ENOMEM. */
+int supafs_mem_object_set_attrs(struct supafs_mem_object *o, const struct supafs_put_args *a);
+void supafs_mem_object_copy_attrs(
+	struct supafs_mem_object *o, const struct supafs_mem_object *from);
+
 struct supafs_mem_object *supafs_mem_ref(struct supafs_mem_object *o);
 struct supafs_mem_object *supafs_mem_unref(struct supafs_mem_object *o);
 

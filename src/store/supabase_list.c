@@ -292,7 +292,6 @@ static int list_page(struct page *p, struct supafs_call *call, struct supafs_cur
 {
 	supafs_cleanup(supafs_json_freep) struct supafs_json *j = NULL;
 	supafs_cleanup(supafs_sb_req_fini) struct supafs_sb_req q;
-	supafs_autofree struct item *items = NULL;
 	struct supafs_cursor next = {0};
 	int r;
 
@@ -308,7 +307,6 @@ static int list_page(struct page *p, struct supafs_call *call, struct supafs_cur
 		return cursor_store(cursor, 'g', p->last, SUPAFS_STR(""));
 	}
 	r = take_reply(p, j);
-	items = p->items;
 	/* Where the next page begins is settled first: a page is delivered whole or not at all. */
 	if (r == 0 && p->mode == 'g')
 		group_items(p);
@@ -358,6 +356,7 @@ int supafs_sb_list(struct supafs_store *s, struct supafs_call *call,
 			return supafs_fault_set(fault, r, SUPAFS_FAULT_PERMANENT, "Local",
 				"not a cursor of this store");
 		r = list_page(&p, call, &at, fault);
+		free(p.items);
 		if (r < 0)
 			return r;
 	} while (p.more && p.delivered == 0);

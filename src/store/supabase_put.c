@@ -13,7 +13,7 @@
 #include "meta_priv.h"
 #include "supabase_priv.h"
 
-#define METADATA_MAX 4096 /* a gateway's header line is at most 8 KiB (API §5.6) */
+#define METADATA_MAX 4096U /* a gateway's header line is at most 8 KiB (API §5.6) */
 
 static bool mime_ok(struct supafs_str s)
 {
@@ -73,7 +73,7 @@ static void add_upload_headers(struct supafs_sb_req *q, const struct supafs_sb_a
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b64;
 
-	supafs_buf_init(&b64, 2 * METADATA_MAX);
+	supafs_buf_init(&b64, (size_t)2 * METADATA_MAX);
 	if (supafs_b64_encode(&b64, a->metadata.p, a->metadata.n) < 0)
 		q->error = -ENOMEM;
 	supafs_sb_req_header(q, "Content-Type", a->mime);

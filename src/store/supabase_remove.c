@@ -65,7 +65,7 @@ static void mark_gone(struct batch *b, struct supafs_str name)
 {
 	const struct supafs_str *want = &name;
 	const struct supafs_str **hit =
-		bsearch(&want, b->sorted, b->n, sizeof(b->sorted[0]), compare_keys);
+		bsearch(&want, b->sorted, b->n, sizeof(const struct supafs_str *), compare_keys);
 
 	if (!hit)
 		return;
@@ -113,7 +113,7 @@ int supafs_sb_remove_many(struct supafs_store *s, struct supafs_call *call,
 		ret_gone[i] = false;
 		b.sorted[i] = &keys[i];
 	}
-	qsort(b.sorted, n, sizeof(b.sorted[0]), compare_keys);
+	qsort(b.sorted, n, sizeof(const struct supafs_str *), compare_keys);
 	for (const struct supafs_json *it = supafs_json_first(j); it; it = supafs_json_next(it)) {
 		if (supafs_json_text(it, "name", &name))
 			mark_gone(&b, name);

@@ -321,7 +321,8 @@ struct supafs_retry_config {
 int supafs_store_new_retry(const struct supafs_retry_config *cfg, struct supafs_store *inner,
 	struct supafs_store **ret_store);
 
-/* At most `max_inflight` operations at once, in order of arrival; gets and puts leave room
+/* Belongs below retry: then it sees every THROTTLED, and a back-off holds no place.
+ * At most `max_inflight` operations at once, in order of arrival; gets and puts leave room
  * (a quarter) for small requests. After THROTTLED the limit halves, and grows back by one per
  * ten successes. */
 int supafs_store_new_limit(const struct supafs_clock *clock, unsigned max_inflight,
@@ -353,11 +354,18 @@ void supafs_store_stats_read(
 int supafs_store_new_trace(const struct supafs_clock *clock, struct supafs_store *inner,
 	struct supafs_store **ret_store);
 
-/* For tests: before the n-th next operation of kind `op`, fails with `error` and `fault` (before
- * or after doing it). */
+/* For tests: operations of kind `op` fail with `error` and `fault`, before or after they were done:
+ * the next `skip` of them pass, then `times` fail. At most 32 rules; the first that matches counts.
+ */
 int supafs_store_new_faulty(struct supafs_store *inner, struct supafs_store **ret_store);
-void supafs_store_faulty_add(struct supafs_store *faulty, enum supafs_op op, unsigned skip,
-	unsigned times, bool after, int error, const struct supafs_fault *fault);
+struct supafs_faulty_rule {
+	enum supafs_op op;
+	unsigned skip, times;
+	bool after;
+	int error;
+	struct supafs_fault fault;
+};
+void supafs_store_faulty_add(struct supafs_store *faulty, const struct supafs_faulty_rule *rule);
 
 /* --- Attributes in Cache-Control (product.md §4) ------------------------------------------------
  */
