@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What spool.c needs of the spool's folder. */
+#pragma once
+
+#include "supafs/cache/spool.h"
+
+/* "xxxxxxxx-xxxx-…": a random UUID. */
+#define SUPAFS_SPOOL_NAME 37
+
+/* Makes a file with a random name; counts it as in use. The descriptor, or -errno. */
+int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME]);
+/* Its spool is gone: unlinks the file unless `keep`. */
+void supafs_spool_dir_release(struct supafs_spool_dir *d, const char *name, bool keep);
