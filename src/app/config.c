@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supafs/util/cleanup.h"
+#include "supafs/util/file.h"
+#include "supafs/util/limits.h"
+#include "supafs/util/log.h"
+
+#include "envfile.h"
+
+#define ENV_FILE_MAX (256U << 10)
+#define SYSTEM_DIR   "/etc/supafs"
+
+#define FIELD(name)  offsetof(struct supafs_config, name)
+
+static const struct supafs_config_variable variables[] = {
+	{"SUPABASE_URL", FIELD(url), false, "the project's URL"},
+	{"SUPABASE_SERVICE_ROLE_KEY", FIELD(service_key), true, "secret or service_role key"},
+	{"SUPABASE_ANON_KEY", FIELD(anon_key), true,
+		"publishable or anon key, used when there is no service key"},
+	{"SUPABASE_USER_TOKEN", FIELD(user_token), true,
+		"a signed-in user's token, beside the public key"},
+	{"SUPABASE_BUCKET_NAME", FIELD(bucket), false, "the bucket, when the command names none"},
+	{"SUPAFS_MOUNTPOINT", FIELD(mountpoint), false,
+		"the mount point, when the command names none"},
+	{"SUPAFS_OPTIONS", FIELD(options), false, "options as behind -o; the command line's win"},
+	{NULL, 0, false, NULL},
+};
+
+const struct supafs_config_variable *supafs_config_table(void)
+{
+	return variables;
+}
+
+static char **field_of(struct supafs_config *c, const struct supafs_config_variable *v)
+{
+	return (char **)(void *)((char *)c + v->offset);
+}
+
+/* First come, first kept; an empty value counts as not set. */
+static int keep(struct supafs_config *c, const struct supafs_config_variable *v, const char *value)
+{
+	char **field = field_of(c, v);
+
+	if (*field || *value == '\0')
+		return 0;
+	*field = strdup(value);
+	if (!*field)
+		return -ENOMEM;
+	return v->secret ? supafs_log_add_secret(value) : 0;
+}
+
+/* The bytes of the environment block are what /proc/PID/environ shows: wiping them hides them. */
+static int load_environment(struct supafs_config *c)
+{
+	for (const struct supafs_config_variable *v = variables; v->name; v++) {
+		char *value = getenv(v->name);
+		int r = value ? keep(c, v, value) : 0;
+
+		if (value && v->secret)
+			explicit_bzero(value, strlen(value));
+		if (r < 0 && r != -EINVAL && r != -ENOSPC)
+			return r;
+	}
+	return 0;
+}
+
+struct load {
+	struct supafs_config *config; /* NULL: only look for secrets */
+	bool has_secret;
+};
+
+static int on_value(void *ctx, struct supafs_str name, const char *value)
+{
+	struct load *load = ctx;
+
+	for (const struct supafs_config_variable *v = variables; v->name; v++) {
+		if (!supafs_str_eq(supafs_str_of(v->name), name))
+			continue;
+		if (v->secret && *value)
+			load->has_secret = true;
+		if (load->config)
+			return keep(load->config, v, value);
+	}
+	return 0;
+}
+
+static int parse(
+	struct load *load, const char *path, struct supafs_str text, struct supafs_problem *p)
+{
+	unsigned line = 0;
+	const char *what = "";
+	char number[16];
+	int r = supafs_envfile_parse(text, on_value, load, &line, &what);
+
+	if (r == -EINVAL || r == -EMSGSIZE) {
+		(void)snprintf(number, sizeof(number), "%u", line);
+		supafs_problem_set(p, SUPAFS_MSG_FILE_SYNTAX, "file", path, "line", number, "what",
+			r == -EINVAL ? what : "a value is too long", NULL);
+	}
+	return r;
+}
+
+static void wipe(struct supafs_buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->n);
+	supafs_buf_fini(b);
+}
+
+static int cannot_read(const char *path, int r, struct supafs_problem *p)
+{
+	supafs_problem_set(p, SUPAFS_MSG_FILE_READ, "file", path, "err", strerrordesc_np(-r), NULL);
+	return r;
+}
+
+/* A file that others can read, or that is not ours, is fine as long as it holds no secret. */
+static int refuse_if_secret(struct load *load, const char *path, struct supafs_buf *b, mode_t mode,
+	struct supafs_problem *p)
+{
+	struct load look = {0};
+	char octal[16];
+	int r = supafs_file_read(path, b);
+
+	if (r < 0)
+		return cannot_read(path, r, p);
+	r = parse(&look, path, supafs_buf_str(b), p);
+	if (r < 0)
+		return r;
+	if (!look.has_secret)
+		return parse(load, path, supafs_buf_str(b), p);
+	(void)snprintf(octal, sizeof(octal), "%04o", (unsigned)(mode & 07777));
+	supafs_problem_set(p, mode & 077 ? SUPAFS_MSG_FILE_OPEN_TO_OTHERS : SUPAFS_MSG_FILE_OWNER,
+		"file", path, "mode", octal, NULL);
+	return -EACCES;
+}
+
+static int load_file(struct supafs_config *c, const char *path, struct supafs_problem *p)
+{
+	supafs_cleanup(wipe) struct supafs_buf b;
+	supafs_autofree char *real = realpath(path, NULL); /* a link's target is what counts */
+	struct load load = {.config = c};
+	mode_t mode = 0;
+	int r;
+
+	supafs_buf_init(&b, ENV_FILE_MAX);
+	if (!real)
+		return cannot_read(path, -errno, p);
+	r = supafs_file_read_secret(real, &b, &mode);
+	if (r == -EACCES && mode != 0) {
+		supafs_buf_reset(&b);
+		return refuse_if_secret(&load, path, &b, mode, p);
+	}
+	if (r < 0)
+		return cannot_read(path, r, p);
+	return parse(&load, path, supafs_buf_str(&b), p);
+}
+
+static bool legal_name(const char *name)
+{
+	if (*name == '\0' || *name == '.')
+		return false;
+	for (; *name; name++) {
+		if (!isalnum((unsigned char)*name) && !strchr("._-", *name))
+			return false;
+	}
+	return true;
+}
+
+static int load_named(struct supafs_config *c, const char *name, struct supafs_problem *p)
+{
+	char user[4096] = "", system[512];
+	const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+
+	if (!legal_name(name) || strlen(name) > 200) {
+		supafs_problem_set(p, SUPAFS_MSG_CONFIG_NAME, "name", name, NULL);
+		return -EINVAL;
+	}
+	if (base && *base == '/')
+		(void)snprintf(user, sizeof(user), "%s/supafs/%s.conf", base, name);
+	else if (home && *home == '/')
+		(void)snprintf(user, sizeof(user), "%s/.config/supafs/%s.conf", home, name);
+	(void)snprintf(system, sizeof(system), SYSTEM_DIR "/%s.conf", name);
+	if (*user && access(user, F_OK) == 0)
+		return load_file(c, user, p);
+	if (access(system, F_OK) == 0)
+		return load_file(c, system, p);
+	supafs_problem_set(
+		p, SUPAFS_MSG_CONFIG_MISSING, "name", name, "user", user, "system", system, NULL);
+	return -ENOENT;
+}
+
+int supafs_config_load(
+	struct supafs_config *c, const char *env_file, const char *name, struct supafs_problem *p)
+{
+	int r;
+
+	*c = (struct supafs_config){0};
+	r = load_environment(c);
+	if (r == 0 && env_file)
+		r = load_file(c, env_file, p);
+	if (r == 0 && name)
+		r = load_named(c, name, p);
+	return r;
+}
+
+void supafs_config_fini(struct supafs_config *c)
+{
+	for (const struct supafs_config_variable *v = variables; v->name; v++) {
+		char **field = field_of(c, v);
+
+		if (*field && v->secret)
+			explicit_bzero(*field, strlen(*field));
+		free(*field);
+		*field = NULL;
+	}
+}
+
+const char *supafs_config_key(const struct supafs_config *c)
+{
+	if (c->user_token || !c->service_key)
+		return c->anon_key;
+	return c->service_key;
+}
+
+bool supafs_config_is_public(const struct supafs_config *c)
+{
+	return c->user_token || !c->service_key;
+}
+
+/* --- Checks ----------------------------------------------------------------------------------- */
+
+/* The host of "scheme://host[:port][/path]" into `out`; false if this is no such URL. */
+static bool host_of(const char *url, size_t scheme, char *out, size_t size)
+{
+	const char *host = url + scheme, *end;
+
+	if (*host == '[') {
+		host++;
+		end = strchr(host, ']');
+		if (!end)
+			return false;
+	} else {
+		end = host + strcspn(host, ":/?#");
+	}
+	if (end == host || (size_t)(end - host) >= size)
+		return false;
+	(void)snprintf(out, size, "%.*s", (int)(end - host), host);
+	return strcspn(url, " \t\r\n\"<>@?#\\") == strlen(url);
+}
+
+static bool is_loopback(const char *host)
+{
+	return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+	       strncmp(host, "127.", 4) == 0;
+}
+
+static int check_url(const char *url, bool insecure_http, struct supafs_problem *p)
+{
+	char host[256];
+	bool plain = strncasecmp(url, "http://", 7) == 0;
+	bool tls = strncasecmp(url, "https://", 8) == 0;
+
+	if ((!plain && !tls) || !host_of(url, plain ? 7 : 8, host, sizeof(host))) {
+		supafs_problem_set(p, SUPAFS_MSG_BAD_URL, "url", url, NULL);
+		return -EINVAL;
+	}
+	if (plain && !insecure_http && !is_loopback(host)) {
+		supafs_problem_set(p, SUPAFS_MSG_PLAIN_HTTP, "url", url, NULL);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* A header value must not be breakable: keys and tokens are of these characters only. */
+static bool legal_key(const char *key)
+{
+	for (; *key; key++) {
+		if (!isalnum((unsigned char)*key) && !strchr("._-+/=~", *key))
+			return false;
+	}
+	return true;
+}
+
+static int check_keys(const struct supafs_config *c, struct supafs_problem *p)
+{
+	if (!c->service_key && !c->anon_key && !c->user_token) {
+		supafs_problem_set(p, SUPAFS_MSG_NO_KEY, NULL);
+		return -EINVAL;
+	}
+	if (c->user_token && !c->anon_key) {
+		supafs_problem_set(p, SUPAFS_MSG_NO_ANON_KEY, NULL);
+		return -EINVAL;
+	}
+	for (const struct supafs_config_variable *v = variables; v->name; v++) {
+		const char *value = *(char *const *)(const void *)((const char *)c + v->offset);
+
+		if (v->secret && value && !legal_key(value)) {
+			supafs_problem_set(p, SUPAFS_MSG_BAD_KEY, "name", v->name, NULL);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int supafs_config_check(const struct supafs_config *c, bool insecure_http, struct supafs_problem *p)
+{
+	int r;
+
+	if (!c->url) {
+		supafs_problem_set(p, SUPAFS_MSG_NO_URL, NULL);
+		return -EINVAL;
+	}
+	r = check_url(c->url, insecure_http, p);
+	return r < 0 ? r : check_keys(c, p);
+}

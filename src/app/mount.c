@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Order of a start: checks of this machine → cache folder → into the background → spool's lock →
+ * server → FUSE session → mounted → ready. Every step that fails has its message and leaves
+ * nothing behind. The end is the reverse: loop ended → unmounted → drained → record of the exit.
+ */
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supafs/fuse/fuse.h"
+#include "supafs/util/log.h"
+
+#include "checks.h"
+#include "commands.h"
+#include "daemon.h"
+#include "notify.h"
+#include "place.h"
+#include "record.h"
+#include "signals.h"
+#include "stack.h"
+
+#define IDLE_THREADS 4
+
+struct mount {
+	struct supafs_mount_args *args;
+	char cache[PATH_MAX];
+	char log[PATH_MAX]; /* "" in the foreground */
+	char source[SUPAFS_BUCKET_MAX + SUPAFS_KEY_MAX + 16];
+	struct supafs_daemon daemon;
+	struct supafs_stack stack;
+	struct supafs_fuse *fuse;
+	struct supafs_signals *signals;
+	struct supafs_record record;
+};
+
+static int find_places(struct mount *m, struct supafs_problem *p)
+{
+	const struct supafs_mount_args *a = m->args;
+	const struct supafs_identity id = {.url = a->config.url,
+		.bucket = a->bucket,
+		.prefix = a->prefix,
+		.mountpoint = a->mountpoint};
+	char base[PATH_MAX];
+	int r = supafs_place_cache_base(a->opt.cache, base, p);
+
+	if (r == 0)
+		r = supafs_place_cache(base, &id, m->cache, p);
+	return r;
+}
+
+/* The log's descriptor; -1 in the foreground, where standard error is the log. */
+static int open_log(struct mount *m, int *ret_fd, struct supafs_problem *p)
+{
+	const char *given = m->args->opt.log_file;
+	int n, fd;
+
+	*ret_fd = -1;
+	if (m->args->foreground && !given)
+		return 0;
+	if (given)
+		n = snprintf(m->log, sizeof(m->log), "%s", given);
+	else
+		n = snprintf(m->log, sizeof(m->log), "%s/log", m->cache);
+	fd = n < (int)sizeof(m->log)
+		     ? open(m->log,
+			       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (given ? 0 : O_TRUNC),
+			       0600)
+		     : -1;
+	if (fd < 0) {
+		int r = -errno;
+
+		supafs_problem_set(
+			p, SUPAFS_MSG_LOG_FILE, "file", m->log, "err", strerrordesc_np(-r), NULL);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int prepare(struct mount *m, struct supafs_problem *p)
+{
+	struct supafs_mount_args *a = m->args;
+	int log_fd = -1, r;
+
+	r = supafs_check_fuse(a->opt.allow_other, p);
+	if (r == 0)
+		r = find_places(m, p);
+	if (r == 0)
+		r = open_log(m, &log_fd, p);
+	if (r < 0)
+		return r;
+	r = supafs_daemon_start(&m->daemon, a->foreground, log_fd);
+	if (r < 0)
+		supafs_problem_set(p, SUPAFS_MSG_SYSTEM, "what", "starting in the background",
+			"err", strerrordesc_np(-r), NULL);
+	return r;
+}
+
+static void write_record(struct mount *m)
+{
+	struct supafs_record *rec = &m->record;
+	int r;
+
+	*rec = (struct supafs_record){.pid = getpid(),
+		.start = supafs_process_start(getpid()),
+		.drain_ms = m->args->opt.drain_ms};
+	(void)snprintf(rec->mountpoint, sizeof(rec->mountpoint), "%s", m->args->mountpoint);
+	(void)snprintf(rec->cache, sizeof(rec->cache), "%s", m->cache);
+	(void)snprintf(rec->log, sizeof(rec->log), "%s", m->log);
+	r = supafs_record_write(rec);
+	if (r < 0)
+		supafs_log(SUPAFS_LOG_WARN,
+			"cannot leave a record for 'supafs umount': %s; it will not wait for uploads",
+			strerrordesc_np(-r));
+}
+
+/* On a worker of the session: the mount answers. */
+static void on_ready(void *ctx)
+{
+	struct mount *m = ctx;
+	char status[PATH_MAX + sizeof(m->source) + 32];
+
+	write_record(m);
+	(void)snprintf(
+		status, sizeof(status), "READY=1\nSTATUS=%s at %s", m->source, m->args->mountpoint);
+	supafs_notify(status);
+	supafs_log(SUPAFS_LOG_INFO, "%s is mounted at %s", m->source, m->args->mountpoint);
+	supafs_daemon_ready(&m->daemon);
+}
+
+/* A signal ends the process in the middle of a drain. */
+static void on_abandon(void *ctx)
+{
+	struct mount *m = ctx;
+	struct supafs_vfs_stats st = {0};
+
+	supafs_vfs_stats(m->stack.vfs, &st);
+	m->record.left = st.dirty + st.uploading + st.failed;
+	(void)supafs_record_end(&m->record);
+}
+
+static int build_stack(struct mount *m, struct supafs_problem *p)
+{
+	const struct supafs_mount_args *a = m->args;
+	const struct supafs_stack_args args = {.opt = &a->opt,
+		.config = &a->config,
+		.bucket = a->bucket,
+		.prefix = a->prefix,
+		.cache = m->cache};
+	int r = supafs_stack_build(&m->stack, &args, p);
+
+	if (r == 0 && m->stack.lost > 0)
+		supafs_log(SUPAFS_LOG_WARN,
+			"%u file(s) that an earlier run had not uploaded are kept in %s/lost+found",
+			m->stack.lost, m->cache);
+	return r;
+}
+
+static int build_fuse(struct mount *m, struct supafs_problem *p)
+{
+	const struct supafs_options *opt = &m->args->opt;
+	const struct supafs_fuse_config cfg = {
+		.vfs = m->stack.vfs,
+		.clock = m->stack.clock,
+		.source = m->source,
+		.timeout_ms = opt->timeout_ms,
+		.read_ahead = opt->read_ahead,
+		.read_only = opt->ro,
+		.allow_other = opt->allow_other,
+		.default_permissions = opt->default_permissions,
+		.noexec = opt->noexec,
+		.max_threads = (unsigned)opt->threads,
+		.idle_threads = IDLE_THREADS,
+		.ready = on_ready,
+		.ctx = m,
+	};
+	int r = supafs_fuse_new(&cfg, &m->fuse);
+
+	if (r == 0)
+		r = supafs_fuse_mount(m->fuse, m->args->mountpoint);
+	if (r < 0)
+		supafs_problem_set(p, SUPAFS_MSG_FUSE_REFUSED, "mnt", m->args->mountpoint, NULL);
+	return r;
+}
+
+static int serve(struct mount *m, struct supafs_problem *p)
+{
+	int r = supafs_signals_start(m->fuse, on_abandon, m, &m->signals);
+
+	if (r == 0)
+		r = supafs_fuse_loop(m->fuse);
+	if (r < 0)
+		supafs_problem_set(p, SUPAFS_MSG_SYSTEM, "what", "serving the mount", "err",
+			strerrordesc_np(-r), NULL);
+	return r;
+}
+
+/* Ends what was built; the number of files that are left. */
+static unsigned finish(struct mount *m)
+{
+	uint64_t drain_ms = m->args->opt.drain_ms;
+	unsigned left = 0;
+
+	if (m->signals && supafs_signals_draining(m->signals))
+		drain_ms = 0;
+	supafs_notify("STOPPING=1\nSTATUS=waiting for uploads");
+	if (m->fuse)
+		supafs_fuse_unmount(m->fuse);
+	supafs_stack_end(&m->stack, drain_ms, &left);
+	m->signals = supafs_signals_free(m->signals);
+	m->fuse = supafs_fuse_free(m->fuse);
+	if (m->record.pid) {
+		m->record.left = left;
+		(void)supafs_record_end(&m->record);
+	}
+	return left;
+}
+
+static void report_left(const struct mount *m, unsigned left)
+{
+	struct supafs_problem p;
+	char count[16];
+
+	(void)snprintf(count, sizeof(count), "%u", left);
+	supafs_problem_set(&p, SUPAFS_MSG_LEFT, "count", count, "dir", m->cache, "log",
+		*m->log ? m->log : "above", NULL);
+	supafs_log(SUPAFS_LOG_ERROR, "%s", p.text);
+}
+
+static int run(struct mount *m)
+{
+	struct supafs_problem p;
+	unsigned left;
+	int r = prepare(m, &p);
+
+	if (r == 0) {
+		supafs_signals_block();
+		r = build_stack(m, &p);
+		if (r == 0)
+			r = build_fuse(m, &p);
+		if (r == 0)
+			r = serve(m, &p);
+		left = finish(m);
+		if (left > 0)
+			report_left(m, left);
+		if (r == 0)
+			return left > 0 ? SUPAFS_EXIT_FAILED : SUPAFS_EXIT_OK;
+	}
+	supafs_problem_print(&p);
+	return SUPAFS_EXIT_FAILED;
+}
+
+int supafs_mount_run(struct supafs_mount_args *args)
+{
+	struct mount *m = calloc(1, sizeof(*m));
+	int code;
+
+	if (!m) {
+		(void)fprintf(stderr, "supafs: out of memory\n");
+		return SUPAFS_EXIT_FAILED;
+	}
+	m->args = args;
+	m->daemon = (struct supafs_daemon){.ready_fd = -1, .log_fd = -1};
+	(void)snprintf(m->source, sizeof(m->source), "supafs:%s%s%s", args->bucket,
+		*args->prefix ? "/" : "", args->prefix);
+	code = run(m);
+	free(m);
+	return code;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of one mount, from checked arguments to the exit code. */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "supafs/util/limits.h"
+
+#include "config.h"
+#include "messages.h"
+#include "options.h"
+
+struct supafs_mount_args {
+	struct supafs_options opt;
+	struct supafs_config config;
+	char bucket[SUPAFS_BUCKET_MAX + 1];
+	char prefix[SUPAFS_KEY_MAX + 1];
+	char mountpoint[PATH_MAX]; /* absolute */
+	bool foreground;
+};
+
+/* Checks this machine, builds, mounts, serves, drains. The exit code; problems are printed. */
+int supafs_mount_run(struct supafs_mount_args *args);
