@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Applying a fault to a request: before its work, to its body, to its answer. */
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "supafs/util/cleanup.h"
+#include "supafs/util/clock.h"
+#include "supafs/util/limits.h"
+
+#include "rest.h"
+
+#define LOOK_MS 50 /* how often a silent request looks whether its client is still there */
+
+struct serve_fault_state {
+	struct serve_fault fault;
+};
+
+static int socket_of(const struct serve_request *req)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(req->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+/* Makes the coming close a reset. Always false. */
+static bool cut(struct serve_request *req)
+{
+	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(socket_of(req), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	req->cut = true;
+	return false;
+}
+
+/* Waits so long, or until the server stops: false then. */
+static bool wait_ms(struct serve_app *app, uint64_t ms)
+{
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t until_ns = clock->mono_ns(clock) + (int64_t)ms * SUPAFS_NS_PER_MS;
+
+	SUPAFS_SCOPED_LOCK(&app->stop_mutex);
+	while (!app->stopping) {
+		if (supafs_cond_wait_until(&app->stop_cond, &app->stop_mutex, until_ns) < 0)
+			return true;
+	}
+	return false;
+}
+
+void rest_fault_stop(struct serve_app *app)
+{
+	SUPAFS_SCOPED_LOCK(&app->stop_mutex);
+	app->stopping = true;
+	supafs_cond_broadcast(&app->stop_cond);
+}
+
+static void wait_for_leave(struct serve_request *req)
+{
+	do {
+		struct pollfd p = {.fd = socket_of(req), .events = POLLRDHUP};
+
+		if (p.fd < 0 || (poll(&p, 1, 0) > 0 && p.revents))
+			return;
+	} while (wait_ms(req->app, LOOK_MS));
+}
+
+void rest_fault_decide(struct serve_request *req)
+{
+	const struct serve_facts facts = {
+		.method = supafs_str_of(req->method),
+		.kind = req->route->kind,
+		.bucket = req->bucket,
+		.key = req->key,
+	};
+	struct serve_fault fault;
+
+	if (!serve_faults_decide(req->app->faults, &facts, &fault))
+		return;
+	serve_count(&req->app->counters->faults, 1);
+	req->fault = calloc(1, sizeof(*req->fault));
+	if (req->fault)
+		req->fault->fault = fault;
+}
+
+void rest_fault_free(struct serve_request *req)
+{
+	free(req->fault);
+	req->fault = NULL;
+}
+
+static void add_headers(struct serve_request *req, const struct serve_fault *f)
+{
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(f->header); i++) {
+		const char *colon = strchr(f->header[i], ':');
+		char name[sizeof(f->header[0])];
+
+		if (!colon)
+			continue;
+		(void)snprintf(
+			name, sizeof(name), "%.*s", (int)(colon - f->header[i]), f->header[i]);
+		rest_add_header(req, name, colon + 1 + strspn(colon + 1, " "));
+	}
+}
+
+static void answer_instead(struct serve_request *req, const struct serve_fault *f)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		strlen(f->body), (void *)(uintptr_t)f->body, MHD_RESPMEM_MUST_COPY);
+
+	if (!r)
+		return;
+	(void)MHD_add_response_header(r, "Content-Type",
+		f->content_type[0] ? f->content_type : "application/json; charset=utf-8");
+	rest_response(req, f->status, r);
+	add_headers(req, f);
+}
+
+bool rest_fault_start(struct serve_request *req)
+{
+	const struct serve_fault *f = req->fault ? &req->fault->fault : NULL;
+
+	if (!f)
+		return true;
+	if (f->delay_ms && !wait_ms(req->app, f->delay_ms))
+		return cut(req);
+	if (f->silence) {
+		wait_for_leave(req);
+		return cut(req);
+	}
+	if (f->reset == SERVE_RESET_BEFORE)
+		return cut(req);
+	if (f->status)
+		answer_instead(req, f);
+	return true;
+}
+
+bool rest_fault_data(struct serve_request *req, size_t n)
+{
+	const struct serve_fault *f = req->fault ? &req->fault->fault : NULL;
+
+	if (!f)
+		return true;
+	if (f->reset == SERVE_RESET_BODY && req->received + n > f->reset_after)
+		return cut(req);
+	if (f->rate_up && !wait_ms(req->app, (uint64_t)n * 1000 / f->rate_up))
+		return cut(req);
+	return true;
+}
+
+static void spoil_etag(struct serve_request *req)
+{
+	const char *have = MHD_get_response_header(req->response, "ETag");
+	char copy[SUPAFS_ETAG_MAX];
+
+	if (!have)
+		return;
+	(void)snprintf(copy, sizeof(copy), "%s", have);
+	(void)MHD_del_response_header(req->response, "ETag", copy);
+	(void)MHD_add_response_header(
+		req->response, "ETag", "\"00000000000000000000000000000bad\"");
+}
+
+bool rest_fault_reply(struct serve_request *req)
+{
+	const struct serve_fault *f = req->fault ? &req->fault->fault : NULL;
+
+	if (!f || !req->response)
+		return true;
+	if (f->reset == SERVE_RESET_ANSWER || f->reset == SERVE_RESET_BODY)
+		return cut(req);
+	if (req->status < 300 && f->wrong_etag)
+		spoil_etag(req);
+	if (!f->status)
+		add_headers(req, f);
+	return true;
+}
