@@ -75,7 +75,7 @@ static bool hex_etag(const char *etag, unsigned char *out)
 
 static unsigned char *put_etag(unsigned char *p, const char *etag, unsigned *flags)
 {
-	size_t n = strlen(etag);
+	size_t n = strnlen(etag, SUPAFS_ETAG_MAX);
 
 	if (n == 0)
 		return p;
@@ -103,6 +103,7 @@ static const unsigned char *get_etag(const unsigned char *p, unsigned flags, cha
 	}
 	if (flags & HAS_ETAG_TEXT) {
 		memcpy(etag, p + 1, *p);
+		etag[*p] = 0;
 		return p + 1 + *p;
 	}
 	return p;

@@ -86,7 +86,7 @@ static struct folder *folder_free(struct folder *f)
 		return NULL;
 	assert(f->users == 0);
 	f->recs = supafs_map_free(f->recs);
-	free((void *)(uintptr_t)f->prefix.p);
+	free(f->text);
 	free(f);
 	return NULL;
 }
@@ -97,8 +97,9 @@ static struct folder *folder_new(struct supafs_str prefix)
 
 	if (!f)
 		return NULL;
-	f->prefix = (struct supafs_str){supafs_str_dup(prefix), prefix.n};
-	if (!f->prefix.p || supafs_map_new(rec_equal, &f->recs) < 0)
+	f->text = supafs_str_dup(prefix);
+	f->prefix = (struct supafs_str){f->text, prefix.n};
+	if (!f->text || supafs_map_new(rec_equal, &f->recs) < 0)
 		return folder_free(f);
 	supafs_list_init(&f->lru);
 	supafs_list_init(&f->flights);

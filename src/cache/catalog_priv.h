@@ -43,7 +43,8 @@ struct rec {
 
 struct folder {
 	struct supafs_list lru;
-	struct supafs_str prefix; /* owned */
+	char *text;
+	struct supafs_str prefix; /* of text */
 	struct listing *list;     /* newest complete one, or NULL */
 	struct walk *walk;        /* newest one in progress, or NULL; borrowed */
 	struct supafs_map *recs;  /* by name */
@@ -208,7 +209,23 @@ int protocol_fault(struct supafs_fault *fault, const char *text);
 /* --- lookup.c -----------------------------------------------------------------------------------
  */
 
-int ask_init(struct supafs_catalog *c, struct supafs_str name, struct ask *ret_ask);
-int lookup_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+/* `name` must outlive it. 0, -ENAMETOOLONG, -EINVAL. */
+int ask_init(struct supafs_str name, struct ask *ret_ask);
+
+/* A look-up of one name. */
+struct query {
+	struct folder *f; /* in use */
+	struct supafs_call *call;
+	const struct ask *a;
+	bool fresh;
+	struct supafs_fault *fault;
+};
+/* By exact prefix. The lock is released during the request. */
+int lookup_locked(struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 	SUPAFS_REQUIRES(c->lock);
+
+/* A list page; says in *fault when its entries are out of order. */
+int list_page(struct supafs_catalog *c, struct supafs_call *call,
+	const struct supafs_list_args *args, struct supafs_cursor *cursor, bool *ret_more,
+	struct supafs_fault *fault);
+#define PROBE_PAGES 16 /* pages in a row without news before the server is not believed */

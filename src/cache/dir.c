@@ -118,7 +118,7 @@ static enum show merge_locked(
 	if (newer) {
 		struct supafs_dirent now;
 
-		if (ask_init(c, ent_name(ent), &a) < 0 || !listing_find(newer, a.name, a.seg, &now))
+		if (ask_init(ent_name(ent), &a) < 0 || !listing_find(newer, a.name, a.seg, &now))
 			return SHOW_NOT;
 		*ent = now;
 	}
@@ -135,11 +135,12 @@ static bool only_overlay_locked(struct supafs_catalog *c, struct supafs_dir *d, 
 	struct supafs_dirent ent;
 	struct ask a;
 
+	(void)c;
 	if (r->state != REC_PENDING && r->seq <= d->src.l->seq)
 		return false;
 	if (r->state != REC_UNKNOWN && !r->present)
 		return false;
-	if (ask_init(c, (struct supafs_str){r->name, r->name_n}, &a) < 0)
+	if (ask_init((struct supafs_str){r->name, r->name_n}, &a) < 0)
 		return false;
 	return !listing_find(d->src.l, a.name, a.seg, &ent);
 }
@@ -196,7 +197,7 @@ static enum show extra_locked(
 		rec_entry(r, ent);
 	if (r)
 		return r->present ? SHOW_IT : SHOW_NOT;
-	if (!newer || ask_init(c, name, &a) < 0)
+	if (!newer || ask_init(name, &a) < 0)
 		return SHOW_NOT;
 	return listing_find(newer, a.name, a.seg, ent) ? SHOW_IT : SHOW_NOT;
 }
@@ -216,9 +217,10 @@ static int ask_shown_locked(struct supafs_catalog *c, struct supafs_dir *d,
 	int r;
 
 	memcpy(buf, ent->name, ent->name_n);
-	r = ask_init(c, name, &a);
+	r = ask_init(name, &a);
 	if (r == 0)
-		r = lookup_locked(c, d->f, call, &a, ent, fault);
+		r = lookup_locked(
+			c, &(struct query){.f = d->f, .call = call, .a = &a, .fault = fault}, ent);
 	if (r == -ENOENT || r == -ENAMETOOLONG)
 		return SHOW_NOT;
 	return r < 0 ? r : SHOW_IT;

@@ -19,7 +19,6 @@
 #include "catalog_priv.h"
 
 #define LOOKUP_LIMIT 50 /* the name, its likely neighbours, and rarely a second request */
-#define PROBE_PAGES  16 /* empty pages before the server is not believed any more */
 
 static const struct supafs_str twin_mark = {"=2F", 3};
 
@@ -39,11 +38,10 @@ struct view {
 /* --- What is known ------------------------------------------------------------------------------
  */
 
-int ask_init(struct supafs_catalog *c, struct supafs_str name, struct ask *ret_ask)
+int ask_init(struct supafs_str name, struct ask *ret_ask)
 {
 	ssize_t n;
 
-	(void)c;
 	if (name.n > SUPAFS_NAME_MAX)
 		return -ENAMETOOLONG;
 	n = supafs_name_encode(name, ret_ask->buf, sizeof(ret_ask->buf));
@@ -150,7 +148,7 @@ static int on_probe(void *ctx, const struct supafs_entry *e)
 	return listing_add(p->page, seg, &attr);
 }
 
-static int list_page(struct supafs_catalog *c, struct supafs_call *call,
+int list_page(struct supafs_catalog *c, struct supafs_call *call,
 	const struct supafs_list_args *args, struct supafs_cursor *cursor, bool *ret_more,
 	struct supafs_fault *fault)
 {
@@ -188,9 +186,9 @@ static int probe_below(struct supafs_catalog *c, struct supafs_call *call, struc
 }
 
 /* The exact key sorts first, but behind a page of neighbours (`zoo-a` …) may still be `zoo/`. */
-static int probe_folder(struct supafs_catalog *c, struct supafs_call *call, const struct ask *a,
-	struct probe *p, struct supafs_fault *fault)
+static int probe_folder(struct supafs_catalog *c, const struct query *q, struct probe *p)
 {
+	const struct ask *a = q->a;
 	struct supafs_str key;
 	char buf[KEY_BUF];
 	bool any;
@@ -200,24 +198,26 @@ static int probe_folder(struct supafs_catalog *c, struct supafs_call *call, cons
 	memcpy(buf + p->dir.n, a->seg.p, a->seg.n);
 	buf[p->dir.n + a->seg.n] = '/';
 	key = (struct supafs_str){buf, p->dir.n + a->seg.n + 1};
+	if (key.n > SUPAFS_KEY_MAX)
+		return 0; /* no key fits below it */
 	if (p->last_n > 0 && supafs_str_cmp((struct supafs_str){p->last, p->last_n}, key) >= 0)
 		return 0;
-	r = probe_below(c, call, key, &any, fault);
+	r = probe_below(c, q->call, key, &any, q->fault);
 	if (r < 0 || !any)
 		return r;
 	p->below = true;
 	return 0;
 }
 
-static int probe_run(struct supafs_catalog *c, struct supafs_call *call, const struct ask *a,
-	struct supafs_str prefix, struct probe *p, struct supafs_fault *fault)
+static int probe_run(struct supafs_catalog *c, const struct query *q, struct probe *p)
 {
 	struct supafs_cursor cursor = {.n = 0};
+	const struct supafs_str seg = q->a->seg;
 	char buf[KEY_BUF];
 	struct supafs_str key;
 	bool more = false;
 	size_t i;
-	int r = make_key(c, prefix, a->seg, buf, &key);
+	int r = make_key(c, q->f->prefix, seg, buf, &key);
 	struct supafs_list_args args = {.prefix = key,
 		.delimiter = true,
 		.limit = LOOKUP_LIMIT,
@@ -226,12 +226,12 @@ static int probe_run(struct supafs_catalog *c, struct supafs_call *call, const s
 
 	if (r < 0)
 		return r;
-	p->dir = (struct supafs_str){buf, key.n - a->seg.n};
-	r = list_page(c, call, &args, &cursor, &more, fault);
-	if (r < 0 || !more || listing_find_seg(p->page, a->seg, false, &i) ||
-		listing_find_seg(p->page, a->seg, true, &i))
+	p->dir = (struct supafs_str){buf, key.n - seg.n};
+	r = list_page(c, q->call, &args, &cursor, &more, q->fault);
+	if (r < 0 || !more || listing_find_seg(p->page, seg, false, &i) ||
+		listing_find_seg(p->page, seg, true, &i))
 		return r;
-	return probe_folder(c, call, a, p, fault);
+	return probe_folder(c, q, p);
 }
 
 /* Keeps the page's ordinary entries, all complete: of a pair the file comes before the folder. */
@@ -273,15 +273,16 @@ static bool probe_answer(const struct probe *p, const struct ask *a, struct supa
 }
 
 /* The reply's own answer; newer knowledge that came meanwhile goes before it. */
-static int settle_locked(struct supafs_catalog *c, struct folder *f, const struct ask *a,
-	const struct probe *p, uint64_t seq, struct supafs_dirent *ret_ent)
-	SUPAFS_REQUIRES(c->lock);
-static int settle_locked(struct supafs_catalog *c, struct folder *f, const struct ask *a,
-	const struct probe *p, uint64_t seq, struct supafs_dirent *ret_ent)
+static int settle_locked(struct supafs_catalog *c, const struct query *q, const struct probe *p,
+	uint64_t seq, struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int settle_locked(struct supafs_catalog *c, const struct query *q, const struct probe *p,
+	uint64_t seq, struct supafs_dirent *ret_ent)
 {
 	struct supafs_dirent ent;
 	struct view v;
 
+	const struct ask *a = q->a;
+	struct folder *f = q->f;
 	bool found = probe_answer(p, a, &ent);
 
 	c->raw_seen |= p->raw;
@@ -304,11 +305,10 @@ static int settle_locked(struct supafs_catalog *c, struct folder *f, const struc
 	return found ? 0 : -ENOENT;
 }
 
-static int request_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int request_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int request_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int request_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	struct probe p = {.page = NULL};
 	uint64_t seq = catalog_seq_locked(c);
@@ -317,10 +317,10 @@ static int request_locked(struct supafs_catalog *c, struct folder *f, struct sup
 	if (r < 0)
 		return r;
 	supafs_mutex_unlock(&c->lock);
-	r = probe_run(c, call, a, f->prefix, &p, fault);
+	r = probe_run(c, q, &p);
 	supafs_mutex_lock(&c->lock);
 	if (r == 0)
-		r = settle_locked(c, f, a, &p, seq, ret_ent);
+		r = settle_locked(c, q, &p, seq, ret_ent);
 	p.page = listing_unref(p.page);
 	return r;
 }
@@ -346,45 +346,43 @@ static void flight_unref(struct flight *fl)
 }
 
 /* Others want this name too: they sleep until this thread has its answer. */
-static int fly_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int fly_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int fly_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int fly_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	struct flight *fl = calloc(1, sizeof(*fl));
 	int r;
 
 	if (!fl)
 		return -ENOMEM;
-	fl->name = a->name;
+	fl->name = q->a->name;
 	fl->refs = 1;
-	supafs_list_add_tail(&f->flights, &fl->link);
-	r = request_locked(c, f, call, a, ret_ent, fault);
+	supafs_list_add_tail(&q->f->flights, &fl->link);
+	r = request_locked(c, q, ret_ent);
 	supafs_list_remove(&fl->link);
 	fl->done = true;
 	if (r < 0 && r != -ENOENT && r != -EINTR && r != -ETIMEDOUT) {
 		fl->error = r;
-		fl->fault = *fault;
+		fl->fault = *q->fault;
 	}
 	flight_unref(fl);
 	wake_all_locked(c);
 	return r;
 }
 
-static int join_locked(struct supafs_catalog *c, struct flight *fl, struct supafs_call *call,
-	struct supafs_fault *fault) SUPAFS_REQUIRES(c->lock);
-static int join_locked(struct supafs_catalog *c, struct flight *fl, struct supafs_call *call,
-	struct supafs_fault *fault)
+static int join_locked(struct supafs_catalog *c, struct flight *fl, const struct query *q)
+	SUPAFS_REQUIRES(c->lock);
+static int join_locked(struct supafs_catalog *c, struct flight *fl, const struct query *q)
 {
 	int r = 0;
 
 	fl->refs++;
 	while (r == 0 && !fl->done)
-		r = wait_locked(c, call);
+		r = wait_locked(c, q->call);
 	if (r == 0 && fl->error < 0) {
 		r = fl->error;
-		*fault = fl->fault;
+		*q->fault = fl->fault;
 	}
 	flight_unref(fl);
 	return r;
@@ -393,11 +391,7 @@ static int join_locked(struct supafs_catalog *c, struct flight *fl, struct supaf
 /* --- Look-ups -----------------------------------------------------------------------------------
  */
 
-static int plain_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int plain_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+int lookup_locked(struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	const uint64_t start = c->seq;
 	struct flight *fl;
@@ -405,272 +399,128 @@ static int plain_locked(struct supafs_catalog *c, struct folder *f, struct supaf
 	int r;
 
 	for (;;) {
-		view_locked(c, f, a, &v, ret_ent);
-		if (good_locked(c, &v, start, fresh))
+		view_locked(c, q->f, q->a, &v, ret_ent);
+		if (good_locked(c, &v, start, q->fresh))
 			return answer(&v);
-		if (a->seg.n == 0)
+		if (q->a->seg.n == 0)
 			return -ENAMETOOLONG;
-		fl = flight_find(f, a->name);
+		fl = flight_find(q->f, q->a->name);
 		if (!fl)
-			return fly_locked(c, f, call, a, ret_ent, fault);
-		r = join_locked(c, fl, call, fault);
+			return fly_locked(c, q, ret_ent);
+		r = join_locked(c, fl, q);
 		if (r < 0)
 			return r;
 	}
 }
 
-int lookup_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int odd_answer_locked(struct supafs_catalog *c, const struct query *q,
+	const struct listing *l, struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int odd_answer_locked(struct supafs_catalog *c, const struct query *q,
+	const struct listing *l, struct supafs_dirent *ret_ent)
 {
-	return plain_locked(c, f, call, a, false, ret_ent, fault);
+	struct view v;
+
+	view_locked(c, q->f, q->a, &v, ret_ent);
+	if (v.what != KNOWN_NOT && (v.pending || v.seq >= l->seq))
+		return answer(&v);
+	return listing_find(l, q->a->name, q->a->seg, ret_ent) ? 0 : -ENOENT;
 }
 
 /* Which entry shows under an odd name depends on the whole folder: walks it. */
-static int odd_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int odd_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int odd_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int odd_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	const uint64_t start = c->seq;
 	struct source src;
 	struct view v;
 	int r;
 
-	view_locked(c, f, a, &v, ret_ent);
-	if (good_locked(c, &v, start, fresh))
+	view_locked(c, q->f, q->a, &v, ret_ent);
+	if (good_locked(c, &v, start, q->fresh))
 		return answer(&v);
-	r = source_open_locked(c, f, start, fresh, &src);
+	r = source_open_locked(c, q->f, start, q->fresh, &src);
 	if (r < 0)
 		return r;
 	while (r == 0 && !src.l->complete)
-		r = source_more_locked(c, &src, call, fault);
-	if (r == 0) {
-		view_locked(c, f, a, &v, ret_ent);
-		if (v.what != KNOWN_NOT && (v.pending || v.seq >= src.l->seq))
-			r = answer(&v);
-		else
-			r = listing_find(src.l, a->name, a->seg, ret_ent) ? 0 : -ENOENT;
-	}
+		r = source_more_locked(c, &src, q->call, q->fault);
+	if (r == 0)
+		r = odd_answer_locked(c, q, src.l, ret_ent);
 	source_close_locked(c, &src);
 	return r;
 }
 
-static int any_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int any_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int any_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int any_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
+	struct query cached = *q;
 	int r;
 
-	if (a->odd)
-		return odd_locked(c, f, call, a, fresh, ret_ent, fault);
-	r = plain_locked(c, f, call, a, fresh, ret_ent, fault);
-	if ((r == -ENOENT || r == -ENAMETOOLONG) && c->raw_seen && !supafs_name_plain(a->name))
-		return odd_locked(c, f, call, a, false, ret_ent, fault);
-	return r;
+	if (q->a->odd)
+		return odd_locked(c, q, ret_ent);
+	r = lookup_locked(c, q, ret_ent);
+	if ((r != -ENOENT && r != -ENAMETOOLONG) || !c->raw_seen || supafs_name_plain(q->a->name))
+		return r;
+	cached.fresh = false;
+	return odd_locked(c, &cached, ret_ent);
 }
 
 /* `a=2F` means the folder `a/` also when no file `a` is beside it any more: who was given that
  * name by a listing can still use it. */
-static int twin_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
-	SUPAFS_REQUIRES(c->lock);
-static int twin_locked(struct supafs_catalog *c, struct folder *f, struct supafs_call *call,
-	const struct ask *a, bool fresh, struct supafs_dirent *ret_ent, struct supafs_fault *fault)
+static int twin_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int twin_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
+	const struct supafs_str name = q->a->name;
+	struct query base = *q;
 	struct supafs_dirent ent;
-	struct ask base;
-	int r = ask_init(c, (struct supafs_str){a->name.p, a->name.n - twin_mark.n}, &base);
+	struct ask a;
+	int r = ask_init((struct supafs_str){name.p, name.n - twin_mark.n}, &a);
 
-	if (r < 0 || base.odd)
+	if (r < 0 || a.odd)
 		return -ENOENT;
-	r = plain_locked(c, f, call, &base, fresh, &ent, fault);
+	base.a = &a;
+	r = lookup_locked(c, &base, &ent);
 	if (r < 0 || !ent.attr.folder)
 		return r < 0 ? r : -ENOENT;
-	memcpy(ent.name, a->name.p, a->name.n);
-	ent.name[a->name.n] = 0;
-	ent.name_n = a->name.n;
+	memcpy(ent.name, name.p, name.n);
+	ent.name[name.n] = 0;
+	ent.name_n = name.n;
 	*ret_ent = ent;
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the store's form, plus what one name needs */
 int supafs_catalog_lookup(struct supafs_catalog *c, struct supafs_call *call,
 	struct supafs_str prefix, struct supafs_str name, bool fresh, struct supafs_dirent *ret_ent,
 	struct supafs_fault *fault)
 {
+	struct query q = {.call = call, .fresh = fresh, .fault = fault};
 	struct supafs_dirent ent;
-	struct folder *f;
 	struct ask a;
-	int r = ask_init(c, name, &a);
+	int r = ask_init(name, &a);
 
 	supafs_fault_clear(fault);
 	if (r < 0)
 		return r;
+	q.a = &a;
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	f = folder_get_locked(c, prefix);
-	if (!f)
+	q.f = folder_get_locked(c, prefix);
+	if (!q.f)
 		return -ENOMEM;
-	f->users++;
-	r = any_locked(c, f, call, &a, fresh, &ent, fault);
+	q.f->users++;
+	r = any_locked(c, &q, &ent);
 	if (r == -ENOENT && supafs_str_ends(name, twin_mark))
-		r = twin_locked(c, f, call, &a, fresh, &ent, fault);
-	f->users--;
-	folder_check_locked(c, f);
-	folder_touch_locked(c, f);
+		r = twin_locked(c, &q, &ent);
+	q.f->users--;
+	folder_check_locked(c, q.f);
+	folder_touch_locked(c, q.f);
 	evict_locked(c);
 	if (r == 0)
 		*ret_ent = ent;
 	return r;
-}
-
-/* --- Empty, count -------------------------------------------------------------------------------
- */
-
-struct emptiness {
-	struct supafs_catalog *c;
-	struct folder *f;
-	struct supafs_str prefix; /* with the mount's root */
-	bool placeholder, marker, other;
-	bool pending; /* entries were seen that are being deleted here */
-};
-
-static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str seg)
-	SUPAFS_REQUIRES(c->lock);
-static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str seg)
-{
-	char buf[SUPAFS_NAME_MAX];
-	ssize_t n = supafs_name_decode(seg, buf, sizeof(buf));
-	const struct rec *r = NULL;
-
-	if (n > 0)
-		r = rec_find_locked(c, f, (struct supafs_str){buf, (size_t)n});
-	return r && r->state == REC_PENDING && !r->present;
-}
-
-static int on_content(void *ctx, const struct supafs_entry *e)
-{
-	struct emptiness *m = ctx;
-	struct supafs_catalog *c = m->c;
-	struct supafs_str seg;
-
-	switch (page_entry(m->prefix, e, &seg)) {
-	case PAGE_KEEPER:
-		if (e->key.n == m->prefix.n)
-			m->marker = true;
-		else
-			m->placeholder = true;
-		return 0;
-	case PAGE_FOREIGN:
-		return 0;
-	case PAGE_ENTRY:
-		break;
-	}
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	if (being_deleted_locked(c, m->f, seg))
-		m->pending = true;
-	else
-		m->other = true;
-	return 0;
-}
-
-static int ask_content(struct supafs_catalog *c, struct supafs_call *call, struct emptiness *m,
-	struct supafs_fault *fault)
-{
-	struct supafs_cursor cursor = {.n = 0};
-	struct supafs_list_args args = {.prefix = m->prefix,
-		.delimiter = true,
-		.limit = SUPAFS_PAGE_LIMIT,
-		.on_entry = on_content,
-		.ctx = m};
-	unsigned blanks = 0;
-	bool more = true;
-
-	while (more && !m->other) {
-		bool before = m->pending;
-		int r;
-
-		m->pending = false;
-		r = list_page(c, call, &args, &cursor, &more, fault);
-		if (r < 0)
-			return r;
-		blanks = m->pending ? 0 : blanks + 1;
-		m->pending |= before;
-		if (blanks > PROBE_PAGES)
-			return protocol_fault(fault, "the server's list pages do not advance");
-	}
-	return 0;
-}
-
-static bool pending_create_locked(struct supafs_catalog *c, struct folder *f)
-	SUPAFS_REQUIRES(c->lock);
-static bool pending_create_locked(struct supafs_catalog *c, struct folder *f)
-{
-	size_t pos = 0;
-	const struct rec *r;
-
-	(void)c;
-	while ((r = supafs_map_next(f->recs, &pos)) != NULL) {
-		if (r->state == REC_PENDING && r->present)
-			return true;
-	}
-	return false;
-}
-
-int supafs_catalog_is_empty(struct supafs_catalog *c, struct supafs_call *call,
-	struct supafs_str prefix, bool *ret_empty, bool *ret_placeholder, bool *ret_marker,
-	struct supafs_fault *fault)
-{
-	struct emptiness m = {.c = c};
-	char buf[KEY_BUF];
-	int r = make_key(c, prefix, SUPAFS_STR(""), buf, &m.prefix);
-
-	supafs_fault_clear(fault);
-	if (r < 0)
-		return r;
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	m.f = folder_get_locked(c, prefix);
-	if (!m.f)
-		return -ENOMEM;
-	m.f->users++;
-	supafs_mutex_unlock(&c->lock);
-	r = ask_content(c, call, &m, fault);
-	supafs_mutex_lock(&c->lock);
-	m.f->users--;
-	if (r < 0)
-		return r;
-	*ret_empty = !m.other && !pending_create_locked(c, m.f);
-	*ret_placeholder = m.placeholder;
-	*ret_marker = m.marker;
-	return 0;
-}
-
-bool supafs_catalog_count(
-	struct supafs_catalog *c, struct supafs_str prefix, uint64_t *ret_entries, bool *ret_keeper)
-{
-	struct supafs_dirent ent;
-	struct folder *f;
-	uint64_t entries;
-	size_t pos = 0;
-	const struct rec *r;
-
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	f = folder_find_locked(c, prefix);
-	if (!f || !f->list || catalog_now(c) >= f->list->expires_ns)
-		return false;
-	entries = f->list->n + f->list->odd_n;
-	while ((r = supafs_map_next(f->recs, &pos)) != NULL) {
-		struct ask a;
-		bool listed;
-
-		if (ask_init(c, (struct supafs_str){r->name, r->name_n}, &a) < 0)
-			continue;
-		listed = listing_find(f->list, a.name, a.seg, &ent);
-		if (r->state != REC_UNKNOWN) /* newer than the listing, all of them */
-			entries = entries + (r->present ? 1 : 0) - (listed ? 1 : 0);
-	}
-	*ret_entries = entries;
-	*ret_keeper = f->keeper_seq > f->list->seq ? f->keeper : f->list->keeper;
-	return true;
 }

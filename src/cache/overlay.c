@@ -233,7 +233,7 @@ uint64_t ino_for_locked(
 	}
 	if (r && r->state != REC_UNKNOWN && !r->present)
 		return ++c->inos; /* removed: the next of that name is another one */
-	if (ask_init(c, name, &a) == 0) {
+	if (ask_init(name, &a) == 0) {
 		ino = ino_in(f->list, &a, is_folder);
 		if (ino == 0 && f->walk)
 			ino = ino_in(f->walk->l, &a, is_folder);

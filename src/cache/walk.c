@@ -25,7 +25,6 @@
 #include "catalog_priv.h"
 
 #define AHEAD_TIMEOUT_MS 60000 /* of a page that nobody waits for yet */
-#define BLANKS_MAX       16    /* pages in a row that bring nothing new */
 
 static const char no_advance[] = "the server's list pages do not advance";
 
@@ -216,7 +215,7 @@ static int fetch(struct supafs_catalog *c, struct walk *w, struct supafs_call *c
 	if (r < 0)
 		return r;
 	w->blanks = p.advanced ? 0 : w->blanks + 1;
-	if (*ret_more && w->blanks > BLANKS_MAX)
+	if (*ret_more && w->blanks > PROBE_PAGES)
 		return -EPROTO;
 	w->cursor = cursor;
 	return 0;
@@ -241,7 +240,8 @@ static int finish_locked(struct supafs_catalog *c, struct walk *w)
 	return 0;
 }
 
-/* One page; the walk is idle. The lock is released during the request. */
+/* One page; the walk is idle, and the caller's by a reference. The lock is released during the
+ * request. */
 static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct supafs_call *call,
 	struct supafs_fault *fault) SUPAFS_REQUIRES(c->lock);
 static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct supafs_call *call,
@@ -254,7 +254,6 @@ static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct sup
 	if (w->last_n > 0 && catalog_now(c) >= w->fresh_until && c->ttl_ns > 0)
 		w->stale = true;
 	w->fetching = true;
-	w->refs++;
 	supafs_mutex_unlock(&c->lock);
 	r = fetch(c, w, call, &more, fault);
 	supafs_mutex_lock(&c->lock);
@@ -273,7 +272,6 @@ static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct sup
 	if (w->error != 0 && w->f->walk == w)
 		w->f->walk = NULL;
 	wake_all_locked(c);
-	walk_unref_locked(c, w);
 	return r;
 }
 
