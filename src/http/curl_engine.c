@@ -279,8 +279,9 @@ static void move(struct engine *e)
 /* Milliseconds until somebody must be looked at; nothing in flight: for ever. */
 static int patience_ms(const struct engine *e)
 {
-	const int64_t ns =
-		e->next_look_ns == SUPAFS_NEVER ? SUPAFS_NEVER : e->next_look_ns - now_ns();
+	const bool idle = supafs_list_empty(&e->active) && supafs_list_empty(&e->line);
+	const bool never = idle || e->next_look_ns == SUPAFS_NEVER;
+	const int64_t ns = never ? SUPAFS_NEVER : e->next_look_ns - now_ns();
 
 	if (ns <= 0)
 		return 0;

@@ -49,6 +49,8 @@ uint64_t supafs_curl_moved(const struct supafs_transfer *t)
 static int connect_error(CURL *easy)
 {
 	switch (info_long(easy, CURLINFO_OS_ERRNO)) {
+	case ECONNRESET:
+		return -ECONNRESET;
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 	case EADDRNOTAVAIL:
@@ -141,6 +143,8 @@ static void set_text(struct supafs_transfer *t, CURLcode code, int override)
 		text = "the connection broke before the server answered";
 	else if (t->error != 0)
 		text = "reading or storing the content failed on this machine";
+	else if (code == CURLE_OK)
+		text = "the connection ended inside the headers";
 	else if (text[0] == '\0')
 		text = curl_easy_strerror(code);
 	(void)supafs_log_redact(text, strlen(text), t->reply->error, sizeof(t->reply->error));
@@ -159,8 +163,9 @@ int supafs_curl_result(struct supafs_transfer *t, CURLcode code, int override)
 		return 0;
 	if (r == 0)
 		r = t->error != 0 ? t->error : errno_of(t->easy, code);
-	if (r == 0 && reply->status == 0)
-		r = -EPROTO;
+	/* To curl, headers that end with the connection are complete. */
+	if (r == 0 && !t->final_headers)
+		r = -ECONNRESET;
 	if (r != 0)
 		set_text(t, code, override);
 	return r;
