@@ -209,6 +209,9 @@ static int retry_get(struct supafs_store *s, struct supafs_call *call,
 	struct supafs_tries t;
 	int r;
 
+	r = supafs_get_check(args, fault);
+	if (r < 0)
+		return r;
 	part.version = &version;
 	part.sink = (struct supafs_sink){resume_write, &d};
 	part.ret_etag = etag;

@@ -68,6 +68,21 @@ static bool any_segment(struct supafs_str key, bool dots_only)
 	return false;
 }
 
+/* Each segment of characters that the server takes. */
+static bool key_plain(struct supafs_str key)
+{
+	while (key.n > 0) {
+		const char *slash = memchr(key.p, '/', key.n);
+		size_t n = slash ? (size_t)(slash - key.p) : key.n;
+		size_t step = slash ? n + 1 : n;
+		if (!supafs_name_plain((struct supafs_str){key.p, n}))
+			return false;
+		key.p += step;
+		key.n -= step;
+	}
+	return true;
+}
+
 bool supafs_key_odd(struct supafs_str key)
 {
 	return any_segment(key, false);
@@ -82,7 +97,7 @@ int supafs_key_check(struct supafs_str key, enum supafs_key_use use, struct supa
 		why = "a key has 1 to 960 bytes";
 	else if (memchr(key.p, '\0', key.n))
 		why = "a key has no NUL byte";
-	else if (use != SUPAFS_KEY_REMOVE && !supafs_name_plain(key))
+	else if (use != SUPAFS_KEY_REMOVE && !key_plain(key))
 		why = "the key has a character that the server refuses";
 	else if (use == SUPAFS_KEY_PATH && any_segment(key, false))
 		why = "the key has an empty or a dot segment";
