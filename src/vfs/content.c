@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of a file's content.
+ *
+ * | state     | spool            | server          | on write       | on last close       | on
+ *fsync |
+ * |-----------|------------------|-----------------|----------------|---------------------|----------|
+ * | clean     | none             | has it          | → dirty (base) | –                   | – | |
+ *saved     | complete         | has it          | → dirty        | spool goes → clean  | –        |
+ * | dirty     | over base        | old or nothing  | stay           | → uploading, wait;  | the
+ *same | |           |                  |                 |                | temp. name → held   | |
+ * | reference | none; ref: which | old or nothing  | → dirty (base  | → uploading (copy)  | the
+ *same | |           | object it equals |                 |  = the ref)    |                     | |
+ * | held      | as dirty         | old or nothing  | → dirty        | stay until renamed  | local |
+ * |           |                  |                 |                | or unmounted        | | |
+ *queued    | as dirty or ref  | old or nothing  | → dirty        | –                   | waits    |
+ * | uploading | being sent       | not yet         | waits; nobody  | waits               | waits |
+ * |           |                  |                 | else does:     |                     | | | |
+ *|                 | stopped→ dirty |                     |          | | failed    | kept | old or
+ *nothing  | → dirty        | → uploading         | → upl.   |
+ *
+ *	uploading → saved (bytes) or clean (reference), → failed, → dirty when it was stopped.
+ *	A write is among `writers` while it runs; an upload begins when there are none, so it sends
+ *	what the spool held at its beginning.
+ *	"saved" lives as long as the content has users, so that reading back or writing on
+ *	after an fsync fetches nothing.
+ *	A content without a name (unlinked) keeps its state for its handles and is never sent.
+ *	Attributes alone (chmod, utimens on a clean or saved file that is open for writing) wait in
+ *	`meta` under attrs_wait, and go with the next upload or as one copy onto itself.
+ *
+ * Invariants (check_locked):
+ *	spool ⇔ state is saved, dirty, held, or (queued, uploading, failed without ref)
+ *	ref   ⇔ state is reference, or (queued, uploading, failed without spool)
+ *	uploading attributes only: neither; missing bytes ⇒ base; attrs_wait ⇒ clean or saved or
+ *	uploading; pending ⇒ not clean, not saved, has a name
+ */
+#include "content.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static bool has_body(const struct vfs_content *c)
+{
+	return c->spool != NULL || c->ref != NULL;
+}
+
+static void check_locked(const struct vfs_content *c)
+{
+#if SUPAFS_DEBUG_CHECKS
+	assert(!(c->spool && c->ref));
+	switch (c->state) {
+	case VFS_CLEAN:
+		assert(!has_body(c));
+		break;
+	case VFS_SAVED:
+		assert(c->spool && supafs_spool_complete(c->spool));
+		break;
+	case VFS_DIRTY:
+	case VFS_HELD:
+		assert(c->spool);
+		break;
+	case VFS_REFERENCE:
+		assert(c->ref && c->writers == 0);
+		break;
+	case VFS_QUEUED:
+	case VFS_FAILED:
+		assert(has_body(c));
+		break;
+	case VFS_UPLOADING:
+		assert(c->writers == 0);
+		break;
+	case VFS_STATE__COUNT:
+		assert(false);
+		break;
+	}
+	assert(!c->spool || c->base || supafs_spool_complete(c->spool));
+	assert(!c->attrs_wait || c->state == VFS_CLEAN || c->state == VFS_SAVED ||
+		c->state == VFS_UPLOADING);
+	assert(!c->pending || (c->state != VFS_CLEAN && c->state != VFS_SAVED));
+#endif
+	(void)c;
+}
+
+void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state)
+{
+	c->state = state;
+	c->stamp++;
+	check_locked(c);
+	supafs_cond_broadcast(&c->cond);
+}
+
+bool vfs_state_unsent(enum vfs_state state)
+{
+	return state != VFS_CLEAN && state != VFS_SAVED;
+}
+
+/* --- Life ----------------------------------------------------------------------------------------
+ */
+
+void vfs_content_destroy(struct vfs_content *c)
+{
+	if (!c)
+		return;
+	c->base = supafs_content_unref(c->base);
+	c->spool = supafs_spool_free(c->spool);
+	free(c->ref);
+	supafs_cond_fini(&c->cond);
+	supafs_mutex_fini(&c->lock);
+	supafs_mutex_fini(&c->call_lock);
+	free(c);
+}
+
+static struct vfs_content *new_content(const struct supafs_attr *attr)
+{
+	struct vfs_content *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	supafs_mutex_init(&c->lock);
+	supafs_mutex_init(&c->call_lock);
+	supafs_cond_init(&c->cond);
+	if (attr) {
+		c->remote = true;
+		c->version = attr->version;
+		c->meta = attr->meta;
+		c->modified_ns = attr->modified_ns;
+	}
+	return c;
+}
+
+int vfs_content_get(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
+	struct vfs_content **ret_c)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	if (!node->content) {
+		node->content = new_content(attr);
+		if (!node->content)
+			return -ENOMEM;
+		node->content->unlinked = !node->linked;
+	}
+	node->content->refs++;
+	node->refs++;
+	*ret_c = node->content;
+	return 0;
+}
+
+struct vfs_content *vfs_content_peek(struct supafs_vfs *v, struct vfs_node *node)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	if (node->content) {
+		node->content->refs++;
+		node->refs++;
+	}
+	return node->content;
+}
+
+/* Nothing in it that only we have? */
+static bool disposable(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->unlinked || (!vfs_state_unsent(c->state) && !c->attrs_wait);
+}
+
+void vfs_content_put(struct supafs_vfs *v, struct vfs_node *node)
+{
+	struct vfs_content *gone = NULL;
+
+	{
+		SUPAFS_SCOPED_LOCK(&v->ns);
+		struct vfs_content *c = node->content;
+
+		assert(c && c->refs > 0);
+		if (--c->refs == 0 && disposable(c)) {
+			gone = c;
+			node->content = NULL;
+		}
+		vfs_node_put_locked(v, node);
+	}
+	vfs_content_destroy(gone);
+}
+
+/* --- Facts ---------------------------------------------------------------------------------------
+ */
+
+uint64_t vfs_content_size_locked(const struct vfs_content *c)
+{
+	if (c->spool)
+		return supafs_spool_size(c->spool);
+	return c->ref ? c->ref->n : c->version.size;
+}
+
+bool vfs_content_is_local(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return !c->unlinked && (vfs_state_unsent(c->state) || c->attrs_wait);
+}
+
+static void attr_locked(const struct vfs_content *c, uint64_t ino, struct supafs_attr *ret)
+{
+	*ret = (struct supafs_attr){
+		.ino = ino,
+		.version = c->version,
+		.modified_ns = c->modified_ns,
+		.meta = c->meta,
+	};
+	ret->version.size = vfs_content_size_locked(c);
+}
+
+void vfs_content_attr(struct vfs_content *c, uint64_t ino, struct supafs_attr *ret)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	attr_locked(c, ino, ret);
+}
+
+void vfs_content_unlinked(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	c->unlinked = true;
+	c->pending = false;
+	c->stamp++;
+	supafs_cond_broadcast(&c->cond);
+}
+
+/* Is what the server shows what was sent from here? An overwrite by somebody else keeps the
+ * object's id, so size and times decide. */
+static bool is_ours(const struct vfs_content *c, const struct supafs_attr *attr)
+{
+	if (attr->version.size != c->version.size)
+		return false;
+	if ((c->meta.has & SUPAFS_META_MTIME) && (attr->meta.has & SUPAFS_META_MTIME))
+		return c->meta.mtime_ns == attr->meta.mtime_ns;
+	return true;
+}
+
+static bool same_content(const struct vfs_content *c, const struct supafs_attr *attr)
+{
+	if (c->sent_here)
+		return is_ours(c, attr);
+	return vfs_version_alike(&c->version, &attr->version);
+}
+
+static void take_over_locked(struct vfs_content *c, const struct supafs_attr *attr)
+{
+	c->version = attr->version;
+	c->meta = attr->meta;
+	c->modified_ns = attr->modified_ns;
+	c->remote = true;
+	if (attr->version.etag[0])
+		c->sent_here = false;
+}
+
+int vfs_content_adopt(
+	struct vfs_content *c, struct supafs_call *call, const struct supafs_attr *attr)
+{
+	struct supafs_spool *gone = NULL;
+	struct vfs_wait w;
+	int r = 0;
+
+	vfs_wait_begin(&w, call, &c->lock, &c->cond);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		bool same = same_content(c, attr);
+
+		/* A spool that others read from goes when they have come out. */
+		while (r == 0 && c->state == VFS_SAVED && !same && c->io > 0) {
+			r = vfs_wait_step(&w);
+			same = same_content(c, attr);
+		}
+		if (r == 0 && !c->unlinked && !c->attrs_wait && !vfs_state_unsent(c->state)) {
+			if (!same) {
+				c->epoch++;
+				c->sent_here = false;
+				gone = c->spool;
+				c->spool = NULL;
+				vfs_content_set_state_locked(c, VFS_CLEAN);
+			}
+			take_over_locked(c, attr);
+		}
+	}
+	vfs_wait_end(&w);
+	(void)supafs_spool_free(gone);
+	return r;
+}
+
+/* --- Change --------------------------------------------------------------------------------------
+ */
+
+int vfs_content_announce_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c)
+{
+	struct supafs_attr attr;
+	struct vfs_place place;
+	int r;
+
+	if (c->pending || c->unlinked)
+		return 0;
+	r = vfs_node_place_locked(v, node, &place);
+	if (r != 0)
+		return r;
+	attr_locked(c, node->ino, &attr);
+	c->change_id = vfs_view_pending(v, &place, &attr);
+	if (c->change_id == 0)
+		return -ENOMEM;
+	c->pending = true;
+	return 0;
+}
+
+void vfs_content_io_begin_locked(struct vfs_content *c)
+{
+	c->io++;
+}
+
+void vfs_content_io_end(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	assert(c->io > 0);
+	c->io--;
+	supafs_cond_broadcast(&c->cond);
+}
+
+int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
+{
+	struct vfs_wait w;
+	int r = 0;
+
+	vfs_wait_begin(&w, call, &c->lock, &c->cond);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		while (r == 0 && c->state == VFS_UPLOADING)
+			r = vfs_wait_step(&w);
+	}
+	vfs_wait_end(&w);
+	return r;
+}
+
+/* A background upload of bytes that are about to change is not worth its time. */
+static void stop_background(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->call_lock);
+	if (c->send_call)
+		supafs_call_cancel(c->send_call);
+}
+
+/* What a change needs, made before the locks are taken. */
+struct body {
+	unsigned stamp;
+	struct supafs_spool *spool;
+	struct supafs_content *base;
+};
+
+static void body_fini(struct body *b)
+{
+	b->spool = supafs_spool_free(b->spool);
+	b->base = supafs_content_unref(b->base);
+}
+
+/* Which object the new spool lies over: the reference's, or what the server has under our key. */
+static int base_of(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
+	struct vfs_reference *ret, unsigned *ret_stamp, bool *ret_spool)
+{
+	struct vfs_place place;
+	bool own;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		*ret_stamp = c->stamp;
+		*ret_spool = c->spool != NULL;
+		own = c->ref == NULL;
+		if (c->ref)
+			*ret = *c->ref;
+		else
+			*ret = (struct vfs_reference){
+				.version = c->version, .n = c->remote ? c->version.size : 0};
+	}
+	if (!own || ret->n == 0 || *ret_spool)
+		return 0;
+
+	int r = vfs_node_place(v, node, &place);
+
+	if (r != 0)
+		return r == -ENOENT ? -ESTALE : r;
+	ret->key = place.key;
+	return 0;
+}
+
+static int make_body(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c, bool cut,
+	struct body *ret)
+{
+	struct vfs_reference from;
+	bool there;
+	int r = base_of(v, node, c, &from, &ret->stamp, &there);
+
+	if (cut && r == -ESTALE) {
+		from.n = 0;
+		r = 0;
+	}
+	if (r != 0 || there)
+		return r;
+	r = supafs_spool_new(v->cfg.spool, cut ? 0 : from.n, &ret->spool);
+	if (r != 0 || cut || from.n == 0)
+		return r;
+	return supafs_content_get(v->cfg.data, vfs_key_full(&from.key), &from.version, &ret->base);
+}
+
+static int install_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
+	struct body *b) SUPAFS_REQUIRES(v->ns);
+static int install_locked(
+	struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c, struct body *b)
+{
+	int r;
+
+	if (b->spool) {
+		free(c->ref);
+		c->ref = NULL;
+		c->spool = supafs_steal(&b->spool);
+		/* A base that lingers here belonged to bytes that are long complete. */
+		struct supafs_content *old = c->base;
+
+		c->base = supafs_steal(&b->base);
+		b->base = old;
+	}
+	c->attrs_wait = false;
+	c->background = false;
+	vfs_content_set_state_locked(c, VFS_DIRTY);
+	r = vfs_content_announce_locked(v, node, c);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Any settled state → DIRTY. 0 also when somebody was faster: the caller looks again. */
+static int become_dirty(
+	struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c, bool cut)
+{
+	supafs_cleanup(body_fini) struct body b = {0};
+	int r = make_body(v, node, c, cut, &b);
+
+	if (r != 0)
+		return r;
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->stamp != b.stamp || c->state == VFS_UPLOADING || c->state == VFS_DIRTY)
+		return 0;
+	return install_locked(v, node, c, &b);
+}
+
+int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, bool cut)
+{
+	struct vfs_content *c = node->content; /* ours: the caller holds a reference */
+	int r = 0;
+
+	while (r == 0) {
+		bool busy, background;
+
+		{
+			SUPAFS_SCOPED_LOCK(&c->lock);
+			if (c->epoch != epoch)
+				return -ESTALE;
+			if (c->state == VFS_DIRTY) {
+				c->writers++;
+				return 0;
+			}
+			busy = c->state == VFS_UPLOADING;
+			background = busy && c->background;
+		}
+		if (background)
+			stop_background(c);
+		r = busy ? vfs_content_wait(c, call) : become_dirty(v, node, c, cut);
+	}
+	return r;
+}
+
+void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed)
+{
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	assert(c->writers > 0);
+	c->writers--;
+	if (changed) {
+		c->meta.mtime_ns = now;
+		c->meta.has |= SUPAFS_META_MTIME;
+		c->modified_ns = now;
+		if (c->meta.has & SUPAFS_META_MODE) /* as the kernel asks by HANDLE_KILLPRIV */
+			c->meta.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	}
+	check_locked(c);
+	supafs_cond_broadcast(&c->cond);
+}
+
+int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *node, mode_t mode, bool exclusive)
+{
+	supafs_cleanup(body_fini) struct body b = {0};
+	struct vfs_content *c = node->content;
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+	int r = supafs_spool_new(v->cfg.spool, 0, &b.spool);
+
+	if (r != 0)
+		return r;
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	c->exclusive = exclusive;
+	c->meta = (struct supafs_meta){
+		.has = SUPAFS_META_MTIME | SUPAFS_META_MODE,
+		.mtime_ns = now,
+		.mode = mode & 07777,
+	};
+	c->modified_ns = now;
+	return install_locked(v, node, c, &b);
+}
+
+struct filler {
+	struct supafs_spool *spool;
+	uint64_t at;
+};
+
+static int fill_write(void *ctx, const void *p, size_t n)
+{
+	struct filler *f = ctx;
+	int r = supafs_spool_fill(f->spool, p, n, f->at);
+
+	if (r == 0)
+		f->at += n;
+	return r == -EAGAIN ? -EIO : r;
+}
+
+static int fill_spool(struct supafs_spool *spool, struct supafs_content *base,
+	struct supafs_call *call, const uint64_t range[2], struct supafs_fault *fault)
+{
+	uint64_t off, n;
+
+	while (supafs_spool_missing(spool, range[0], range[1], &off, &n)) {
+		struct filler f = {spool, off};
+		const struct supafs_sink sink = {fill_write, &f};
+		int r = supafs_content_fetch(base, call, off, n, &sink, fault);
+
+		if (r != 0) /* what it lay over is gone: nothing is mixed */
+			return r == -ENOENT ? -ESTALE : r;
+	}
+	return 0;
+}
+
+int vfs_content_fill(struct vfs_content *c, struct supafs_call *call, uint64_t off, uint64_t n,
+	struct supafs_fault *fault)
+{
+	return fill_spool(c->spool, c->base, call, (const uint64_t[2]){off, n}, fault);
+}
+
+int vfs_content_complete(
+	struct vfs_content *c, struct supafs_call *call, struct supafs_fault *fault)
+{
+	int r;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (!c->spool)
+			return 0;
+		vfs_content_io_begin_locked(c);
+	}
+	r = vfs_content_fill(c, call, 0, UINT64_MAX, fault);
+	vfs_content_io_end(c);
+	return r;
+}
+
+void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call)
+{
+	supafs_cleanup(body_fini) struct body b = {0};
+	struct vfs_content *c = node->content;
+	struct supafs_fault fault = {0};
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (c->open == 0)
+			return;
+		if (c->spool || c->ref ? c->ref != NULL
+				       : c->version.size == 0 || c->version.size > VFS_PRESERVE_MAX)
+			return;
+	}
+	if (vfs_content_complete(c, call, &fault) != 0 || make_body(v, node, c, false, &b) != 0 ||
+		!b.spool)
+		return;
+	if (b.base && fill_spool(b.spool, b.base, call, (const uint64_t[2]){0, UINT64_MAX}, &fault))
+		return; /* its readers will get ESTALE */
+
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->stamp != b.stamp || c->state != VFS_CLEAN)
+		return;
+	c->spool = supafs_steal(&b.spool);
+	vfs_content_set_state_locked(c, VFS_SAVED);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content: what an open or changed file has beyond its node – version, attributes, spool,
+ * and the state of both. One a node, shared by its handles. The state table stands at the
+ * head of content.c.
+ *
+ * A content is made when somebody first needs it and goes with its last user, unless it has
+ * bytes that the server has not. Users hold a reference (vfs_content_get), which also holds
+ * the node.
+ *
+ * Locks: namespace before content->lock. Neither is held over a request, nor is the
+ * lock held during spool I/O: `writers` and `io` count who is inside.
+ */
+#pragma once
+
+#include "node.h"
+#include "wait.h"
+
+enum vfs_state {
+	VFS_CLEAN,
+	VFS_SAVED,
+	VFS_DIRTY,
+	VFS_REFERENCE,
+	VFS_HELD,
+	VFS_QUEUED,
+	VFS_UPLOADING,
+	VFS_FAILED,
+	VFS_STATE__COUNT,
+};
+
+/* "The first `n` bytes of object `key` at `version`": content without its bytes. */
+struct vfs_reference {
+	struct vfs_key key;
+	struct supafs_version version;
+	uint64_t n;
+};
+
+struct vfs_content {
+	unsigned refs; /* namespace lock */
+
+	struct supafs_mutex lock;
+	struct supafs_cond cond; /* lock; broadcast at each change of what follows */
+	/* lock: */
+	enum vfs_state state;
+	bool unlinked;       /* has no name: never sent */
+	bool remote;         /* the server has an object under our key */
+	bool exclusive;      /* O_EXCL: the first upload must find nothing */
+	bool attrs_wait;     /* CLEAN, SAVED: meta is newer than the server's */
+	bool pending;        /* the view has a change of ours under change_id */
+	bool sent_here;      /* `version` is of our upload, its ETag not yet learnt */
+	bool background;     /* UPLOADING: nobody waits for it */
+	unsigned writers;    /* threads that change the spool now */
+	unsigned io;         /* threads that use the spool or base now */
+	unsigned open;       /* handles */
+	unsigned open_write; /* handles that may write */
+	unsigned epoch;      /* rises when the server's content turns out to be another's */
+	unsigned moves;      /* rises when the key or the version changes under the same bytes */
+	unsigned stamp;      /* rises with every transition */
+	struct supafs_version version; /* CLEAN, SAVED and as base: what the server has */
+	struct supafs_meta meta;
+	int64_t modified_ns;
+	struct supafs_spool *spool;
+	struct supafs_content *base; /* where the spool's missing bytes come from, or NULL */
+	struct vfs_reference *ref;
+	uint64_t change_id;
+	int error; /* FAILED: why */
+
+	struct supafs_mutex call_lock; /* leaf but for a call's own lock */
+	struct supafs_call *send_call; /* call_lock; the background upload's, or NULL */
+};
+
+/* --- Life --------------------------------------------------------------------------------------
+ */
+
+/* The content of a file, with a reference; made from `attr` if there is none. 0, -ENOMEM. */
+int vfs_content_get(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
+	struct vfs_content **ret_c);
+/* The one that is there, with a reference, or NULL. */
+struct vfs_content *vfs_content_peek(struct supafs_vfs *v, struct vfs_node *node);
+void vfs_content_put(struct supafs_vfs *v, struct vfs_node *node);
+void vfs_content_destroy(struct vfs_content *c);
+
+/* --- Facts --------------------------------------------------------------------------------------
+ */
+
+uint64_t vfs_content_size_locked(const struct vfs_content *c);
+/* Something the server has not, or attributes that wait. */
+bool vfs_content_is_local(struct vfs_content *c);
+bool vfs_state_unsent(enum vfs_state state);
+/* Attributes as shown; `ino` is the caller's. */
+void vfs_content_attr(struct vfs_content *c, uint64_t ino, struct supafs_attr *ret);
+/* A look-up of the server has shown `attr`: take it over when nothing local is in its way. */
+int vfs_content_adopt(
+	struct vfs_content *c, struct supafs_call *call, const struct supafs_attr *attr);
+/* From vfs_node_detach_locked(). */
+void vfs_content_unlinked(struct vfs_content *c);
+
+/* --- Change
+ * --------------------------------------------------------------------------------------- */
+
+/* Before changing bytes: the content becomes (or is) DIRTY, and the caller one of its `writers`.
+ * `cut`: no byte of the base will be needed. -ESTALE when the handle's epoch has passed. */
+int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, bool cut);
+/* After it; `changed`: modification time is now. */
+void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed);
+/* A new file: DIRTY, nothing at the server. */
+int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *node, mode_t mode, bool exclusive);
+/* Missing bytes of [off, off + n) into the spool. The caller is one of `writers` or `io`. */
+int vfs_content_fill(struct vfs_content *c, struct supafs_call *call, uint64_t off, uint64_t n,
+	struct supafs_fault *fault);
+/* All missing bytes; then the base is let go. State DIRTY, HELD, FAILED. */
+int vfs_content_complete(
+	struct vfs_content *c, struct supafs_call *call, struct supafs_fault *fault);
+/* An open clean file gets its bytes into a spool before its object goes, if it is small enough. */
+void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call);
+/* Makes a state change under the lock, checked in debug builds. */
+void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state);
+/* Puts the pending change of a named node into the view, once. */
+int vfs_content_announce_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c)
+	SUPAFS_REQUIRES(v->ns);
+/* Takes a place among the users of spool and base, so that neither goes away. */
+void vfs_content_io_begin_locked(struct vfs_content *c);
+void vfs_content_io_end(struct vfs_content *c);
+/* Waits until nobody sends it. 0, -EINTR, -ETIMEDOUT. */
+int vfs_content_wait(struct vfs_content *c, struct supafs_call *call);
+
+/* --- Sending (send.c)
+ * ----------------------------------------------------------------------------- */
+
+/* Where to: the node's own key (ack: the view is told), or the new key of a rename. */
+struct vfs_send {
+	const struct vfs_key *key;
+	struct supafs_str name; /* for the type */
+	bool ack;
+	bool background;
+};
+/* One upload (or server-side copy), if the content needs one. The caller holds the ticket of the
+ * key. On success *ret_attr (may be NULL) has what the server now has. */
+int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	const struct vfs_send *send, struct supafs_attr *ret_attr, struct supafs_fault *fault);
+/* Ticket, upload and waiting attributes: what close and fsync do. */
+int vfs_content_settle(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	bool background, struct supafs_fault *fault);
+/* The same, later, on a thread of the pool. */
+void vfs_content_send_later(struct supafs_vfs *v, struct vfs_node *node);
+/* Attributes to the server by a copy onto itself. The caller holds the ticket. */
+int vfs_content_send_attrs(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	struct supafs_fault *fault);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading, writing, closing and syncing through a handle. */
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include "handle.h"
+
+ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, void *buf,
+	size_t n, uint64_t off, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	ssize_t r = -EBADF;
+
+	supafs_fault_clear(fault);
+	if (h && h->c && n == 0)
+		r = 0;
+	else if (h && h->c)
+		r = vfs_handle_read(v, call, h, buf, n, off, fault);
+	vfs_handle_put(v, h);
+	return r < 0 ? vfs_errno((int)r) : r;
+}
+
+static unsigned epoch_of(struct vfs_handle *h)
+{
+	SUPAFS_SCOPED_LOCK(&h->lock);
+	return h->epoch;
+}
+
+static void set_wrote(struct vfs_handle *h)
+{
+	SUPAFS_SCOPED_LOCK(&h->lock);
+	h->wrote = true;
+}
+
+int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
+	const void *buf, size_t n, uint64_t off)
+{
+	struct vfs_content *c = h->c;
+	int r;
+
+	if (!h->append && off > UINT64_MAX - n)
+		return -EFBIG;
+	if (!h->append) {
+		r = vfs_check_size(v, off + n);
+		if (r != 0)
+			return r;
+	}
+	r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
+	if (r != 0)
+		return r;
+	if (h->append) {
+		off = supafs_spool_size(c->spool);
+		r = vfs_check_size(v, off + n);
+	}
+	if (r == 0)
+		r = supafs_spool_pwrite(c->spool, buf, n, off);
+	vfs_content_end(v, c, r == 0);
+	if (r == 0)
+		set_wrote(h);
+	return r;
+}
+
+int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, const void *buf,
+	size_t n, uint64_t off, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	int r = -EBADF;
+
+	supafs_fault_clear(fault);
+	if (h && h->c && h->writable)
+		r = n == 0 ? 0 : vfs_handle_write(v, call, h, buf, n, off);
+	vfs_handle_put(v, h);
+	return vfs_errno(r);
+}
+
+/* Under a temporary name nothing is sent: the bytes wait for the rename. */
+static bool hold(struct supafs_vfs *v, struct vfs_handle *h)
+{
+	struct vfs_content *c = h->c;
+	struct vfs_place place;
+
+	if (vfs_node_place(v, h->node, &place) != 0 || !vfs_name_temporary(v, place.name))
+		return false;
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->state == VFS_DIRTY && c->open_write <= 1 && c->writers == 0)
+		vfs_content_set_state_locked(c, VFS_HELD);
+	return vfs_state_unsent(c->state);
+}
+
+/* A shell's `> file` closes the descriptor that it opened, after a dup2() and before the first
+ * write: an empty file is sent at the second close, or when it is released. */
+static bool first_close_of_empty(struct vfs_handle *h)
+{
+	bool empty;
+
+	{
+		SUPAFS_SCOPED_LOCK(&h->c->lock);
+		empty = h->c->state == VFS_DIRTY && vfs_content_size_locked(h->c) == 0;
+	}
+	SUPAFS_SCOPED_LOCK(&h->lock);
+	if (!empty || !h->fresh || h->wrote || h->flushed)
+		return false;
+	h->flushed = true;
+	return true;
+}
+
+int supafs_vfs_flush(
+	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	int r = 0;
+
+	supafs_fault_clear(fault);
+	if (!h || !h->c)
+		r = -EBADF;
+	else if (h->writable && !hold(v, h) && !first_close_of_empty(h))
+		r = vfs_content_settle(v, h->node, call, false, fault);
+	vfs_handle_put(v, h);
+	return vfs_errno(r);
+}
+
+static int sync_spool(struct vfs_content *c)
+{
+	int r;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (!c->spool)
+			return 0;
+		vfs_content_io_begin_locked(c);
+	}
+	r = supafs_spool_sync(c->spool);
+	vfs_content_io_end(c);
+	return r;
+}
+
+static bool is_held_back(struct supafs_vfs *v, struct vfs_handle *h)
+{
+	struct vfs_place place;
+
+	return vfs_node_place(v, h->node, &place) == 0 && vfs_name_temporary(v, place.name);
+}
+
+int supafs_vfs_fsync(
+	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	int r;
+
+	supafs_fault_clear(fault);
+	if (!h || !h->c)
+		r = -EBADF;
+	else if (is_held_back(v, h))
+		r = sync_spool(h->c);
+	else
+		r = vfs_content_settle(v, h->node, call, false, fault);
+	vfs_handle_put(v, h);
+	return vfs_errno(r);
+}
+
+static int allocate(
+	struct supafs_vfs *v, struct supafs_spool *spool, int mode, uint64_t off, uint64_t n)
+{
+	const bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+	int r = keep ? 0 : vfs_check_size(v, off + n);
+
+	if (r != 0)
+		return r;
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		if (!keep && off + n > supafs_spool_size(spool))
+			return supafs_spool_truncate(spool, off + n);
+		return 0;
+	case FALLOC_FL_PUNCH_HOLE:
+		return keep ? supafs_spool_zero(spool, off, n, false) : -EOPNOTSUPP;
+	case FALLOC_FL_ZERO_RANGE:
+		return supafs_spool_zero(spool, off, n, !keep);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, int mode,
+	uint64_t off, uint64_t n, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	int r = -EBADF;
+
+	supafs_fault_clear(fault);
+	if (h && h->c && h->writable && off <= (uint64_t)INT64_MAX - n && n > 0) {
+		r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
+		if (r == 0) {
+			r = allocate(v, h->c->spool, mode, off, n);
+			vfs_content_end(v, h->c, r == 0);
+		}
+		if (r == 0)
+			set_wrote(h);
+	}
+	vfs_handle_put(v, h);
+	return vfs_errno(r);
+}
+
+static int seek_clean(uint64_t size, uint64_t off, int whence, uint64_t *ret_off)
+{
+	if (off >= size)
+		return -ENXIO;
+	*ret_off = whence == SEEK_DATA ? off : size;
+	return 0;
+}
+
+int supafs_vfs_lseek(struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence, uint64_t *ret_off)
+{
+	struct vfs_handle *h;
+	bool spool = false;
+	uint64_t size = 0;
+	int r;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	h = vfs_handle_get(v, fh);
+	if (!h || !h->c) {
+		vfs_handle_put(v, h);
+		return -EBADF;
+	}
+	{
+		SUPAFS_SCOPED_LOCK(&h->c->lock);
+		size = vfs_content_size_locked(h->c);
+		spool = h->c->spool != NULL;
+		if (spool)
+			vfs_content_io_begin_locked(h->c);
+	}
+	if (spool) {
+		r = supafs_spool_seek(h->c->spool, off, whence == SEEK_HOLE, ret_off);
+		vfs_content_io_end(h->c);
+	} else {
+		r = seek_clean(size, off, whence, ret_off);
+	}
+	vfs_handle_put(v, h);
+	return r;
+}

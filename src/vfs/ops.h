@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the operations on names share: unlink.c, dirops.c, rename.c, rename_dir.c. */
+#pragma once
+
+#include "content.h"
+#include "keyq.h"
+
+/* The ticket of a node's key, and the place it has while we hold it. -ENOENT: it has none. */
+int vfs_ticket_take(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	struct vfs_ticket *t, struct vfs_place *place);
+/* Puts the pending change of an unsent file into the view again, where the node is now. */
+void vfs_reannounce(struct supafs_vfs *v, struct vfs_node *node);
+
+/* A rename between its first look and its end. References to all nodes. */
+struct vfs_renaming {
+	struct supafs_vfs *v;
+	struct supafs_call *call;
+	struct supafs_fault *fault;
+	bool noreplace;
+	struct vfs_node *old_parent, *new_parent;
+	struct vfs_node *node;
+	struct vfs_node *target; /* what has the new name, or NULL */
+	struct vfs_place from, to;
+	struct supafs_attr attr; /* of the source, as the view has it */
+};
+
+/* Folders, the whole of it. 0 or -errno. The caller holds the ticket of both keys. */
+int vfs_rename_folder(struct vfs_renaming *rn);
+/* Keeps writers and uploads away while an object's key changes: state UPLOADING. Ends with thaw. */
+int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs_state *ret_was);
+/* `version` (may be NULL): what the server has under the new key, the same bytes. */
+void vfs_content_thaw(
+	struct vfs_content *c, enum vfs_state was, const struct supafs_version *version);
+/* Is a folder empty at the server and here? 0, -ENOTEMPTY or an error. */
+struct vfs_keepers {
+	bool placeholder, marker;
+};
+int vfs_check_empty(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *folder,
+	const struct vfs_key *dir, struct vfs_keepers *ret, struct supafs_fault *fault);

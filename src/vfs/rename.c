@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rename, and files in it.
+ *
+ * | source                          | what happens                                               |
+ * |---------------------------------|------------------------------------------------------------|
+ * | the server has it               | move; over an existing object: copy with replace, then     |
+ * |                                 | remove the source, so the target is never missing          |
+ * | changed, still open for writing | as above after its missing bytes were fetched; if the      |
+ * |                                 | server never had it: only the name changes                 |
+ * | changed, closed (held, failed,  | one upload under the new name, then the old object (if any)|
+ * | queued, a reference)            | is removed; under another temporary name: only the name    |
+ *
+ * The ticket of both keys is held from the first request to the last; the names change under the
+ * namespace lock when the server has done its part.
+ */
+#include <stdio.h>
+
+#include "gather.h"
+#include "handle.h"
+#include "keyq.h"
+#include "ops.h"
+
+int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs_state *ret_was)
+{
+	struct vfs_wait w;
+	int r = 0;
+
+	vfs_wait_begin(&w, call, &c->lock, &c->cond);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		while (r == 0 && (c->state == VFS_UPLOADING || c->writers > 0))
+			r = vfs_wait_step(&w);
+		if (r == 0) {
+			*ret_was = c->state;
+			c->background = false;
+			vfs_content_set_state_locked(c, VFS_UPLOADING);
+		}
+	}
+	vfs_wait_end(&w);
+	return r;
+}
+
+void vfs_content_thaw(
+	struct vfs_content *c, enum vfs_state was, const struct supafs_version *version)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (version) {
+		c->version = *version;
+		c->remote = true;
+		c->sent_here = version->etag[0] == '\0';
+		c->moves++;
+	}
+	vfs_content_set_state_locked(c, was);
+}
+
+/* --- At the server -------------------------------------------------------------------------------
+ */
+
+static int remove_source(struct vfs_renaming *rn)
+{
+	struct supafs_store *store = rn->v->cfg.store;
+	int r = store->ops->remove(store, rn->call, vfs_key_full(&rn->from.key), rn->fault);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+static int copy_over(struct vfs_renaming *rn)
+{
+	struct supafs_store *store = rn->v->cfg.store;
+	const struct supafs_copy_args args = {
+		.from = vfs_key_full(&rn->from.key),
+		.to = vfs_key_full(&rn->to.key),
+		.replace = true,
+	};
+	struct supafs_entry entry = {0};
+	int r = store->ops->copy(store, rn->call, &args, &entry, rn->fault);
+
+	if (r != 0)
+		return r;
+	rn->attr.version = entry.version;
+	rn->attr.modified_ns = entry.modified_ns;
+	return remove_source(rn);
+}
+
+/* The object from one key to the other. `over`: something is there. */
+static int move_object(struct vfs_renaming *rn, bool over)
+{
+	struct supafs_store *store = rn->v->cfg.store;
+	int r;
+
+	if (!over) {
+		r = store->ops->move(store, rn->call, vfs_key_full(&rn->from.key),
+			vfs_key_full(&rn->to.key), rn->fault);
+		if (r == 0) {
+			/* id and size stay; ETag and times are learnt when they are needed */
+			rn->attr.version.etag[0] = '\0';
+			rn->attr.version.updated_ns = 0;
+		}
+		if (r != -EEXIST || rn->noreplace)
+			return r;
+	}
+	return copy_over(rn);
+}
+
+/* --- The names
+ * ------------------------------------------------------------------------------------ */
+
+/* What the view says from now on. `attr`: what the server has under the new name; NULL: the change
+ * is still ours. */
+static int switch_names(struct vfs_renaming *rn, const struct supafs_attr *attr)
+{
+	struct supafs_vfs *v = rn->v;
+	int r;
+
+	{
+		SUPAFS_SCOPED_LOCK(&v->ns);
+		if (rn->target)
+			vfs_node_detach_locked(v, rn->target);
+		r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
+		vfs_view_absent(v, &rn->from);
+		if (attr)
+			vfs_view_present(v, &rn->to, attr);
+	}
+	vfs_reannounce(v, rn->node);
+	return r;
+}
+
+/* Does the server have an object under the new name, as far as we know? */
+static bool target_remote(struct vfs_renaming *rn)
+{
+	struct vfs_content *c;
+	bool remote = true;
+
+	if (!rn->target)
+		return false;
+	c = vfs_content_peek(rn->v, rn->target);
+	if (c) {
+		{
+			SUPAFS_SCOPED_LOCK(&c->lock);
+			remote = c->remote;
+		}
+		if (remote)
+			vfs_content_preserve(rn->v, rn->target, rn->call);
+		vfs_content_put(rn->v, rn->target);
+	}
+	return remote;
+}
+
+/* --- The cases
+ * ------------------------------------------------------------------------------------ */
+
+static int rename_name_only(struct vfs_renaming *rn, bool over)
+{
+	int r = switch_names(rn, NULL);
+	struct vfs_content *c = rn->node->content;
+
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	c->remote = over;
+	if (rn->noreplace)
+		c->exclusive = true;
+	else if (over)
+		c->exclusive = false;
+	return r;
+}
+
+/* One upload under the new name. */
+static int rename_by_upload(struct vfs_renaming *rn, bool remote)
+{
+	const struct vfs_send send = {.key = &rn->to.key, .name = {rn->to.name, rn->to.name_n}};
+	struct supafs_attr sent = rn->attr;
+	int r;
+
+	if (rn->noreplace) {
+		SUPAFS_SCOPED_LOCK(&rn->node->content->lock);
+		rn->node->content->exclusive = true;
+	}
+	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
+	if (r != 0)
+		return r;
+	if (remote)
+		r = remove_source(rn);
+	if (r != 0) { /* both names are there now: shown as the server has them */
+		vfs_view_present(rn->v, &rn->to, &sent);
+		vfs_view_forget(rn->v, &rn->from);
+		return r;
+	}
+	return switch_names(rn, &sent);
+}
+
+static int rename_object(struct vfs_renaming *rn, bool over)
+{
+	struct vfs_content *c = rn->node->content;
+	enum vfs_state was;
+	int r = vfs_content_freeze(c, rn->call, &was);
+
+	if (r != 0)
+		return r;
+	if (vfs_state_unsent(was)) /* its missing bytes would stay behind under the old key */
+		r = vfs_content_complete(c, rn->call, rn->fault);
+	if (r == 0)
+		r = move_object(rn, over);
+	if (r == 0) {
+		r = switch_names(rn, vfs_state_unsent(was) ? NULL : &rn->attr);
+		vfs_content_thaw(c, was, &rn->attr.version);
+		if (vfs_state_unsent(was))
+			vfs_reannounce(rn->v, rn->node);
+		return r;
+	}
+	vfs_content_thaw(c, was, NULL);
+	vfs_view_forget(rn->v, &rn->from);
+	vfs_view_forget(rn->v, &rn->to);
+	return r;
+}
+
+struct source {
+	bool unsent, remote, open;
+};
+
+static struct source source_of(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return (struct source){vfs_state_unsent(c->state), c->remote, c->open_write > 0};
+}
+
+static int rename_file_placed(struct vfs_renaming *rn)
+{
+	const bool over = target_remote(rn);
+	const struct source s = source_of(rn->node->content);
+	const bool hidden = vfs_name_temporary(rn->v, rn->to.name);
+	int r = 0;
+
+	if (!vfs_key_same(&rn->from.dir, &rn->to.dir))
+		r = vfs_keep_folder(rn->v, rn->call, &rn->from.dir, 1, s.remote, rn->fault);
+	if (r != 0)
+		return r;
+	if (s.unsent && !s.remote && (s.open || (hidden && !over)))
+		return rename_name_only(rn, over);
+	if (s.unsent && !s.open)
+		return rename_by_upload(rn, s.remote);
+	return rename_object(rn, over);
+}
+
+static int rename_file(struct vfs_renaming *rn)
+{
+	struct vfs_content *c;
+	int r = vfs_check_type(rn->v, (struct supafs_str){rn->to.name, rn->to.name_n});
+
+	if (r == 0)
+		r = vfs_content_get(rn->v, rn->node, &rn->attr, &c);
+	if (r != 0)
+		return r;
+	r = rename_file_placed(rn);
+	vfs_content_put(rn->v, rn->node);
+	return r;
+}
+
+/* --- The operation
+ * -------------------------------------------------------------------------------- */
+
+static int check_kinds(const struct vfs_renaming *rn)
+{
+	if (!rn->target)
+		return 0;
+	if (rn->noreplace)
+		return -EEXIST;
+	if (rn->target->folder && !rn->node->folder)
+		return -EISDIR;
+	return !rn->target->folder && rn->node->folder ? -ENOTDIR : 0;
+}
+
+static int look_target(struct vfs_renaming *rn, struct supafs_str name)
+{
+	struct supafs_dirent ent;
+	struct vfs_key dir;
+	int r = vfs_look(rn->v, rn->call, rn->new_parent, name, &ent, rn->fault);
+
+	if (r == 0)
+		r = vfs_node_obtain(rn->v, rn->new_parent, &ent, 0, &rn->target);
+	else if (r == -ENOENT)
+		r = 0;
+	if (r == 0)
+		r = vfs_node_dir(rn->v, rn->new_parent, &dir);
+	if (r != 0)
+		return r;
+	if (rn->target)
+		return vfs_place_set(&rn->to, &dir, name, (struct supafs_str){ent.seg, ent.seg_n},
+			rn->node->folder);
+	r = vfs_place_new(rn->v, &rn->to, &dir, name, false);
+	if (r == 0 && rn->node->folder) {
+		const struct vfs_place file = rn->to;
+
+		r = vfs_place_set(
+			&rn->to, &dir, name, (struct supafs_str){file.seg, file.seg_n}, true);
+	}
+	return r;
+}
+
+static int look_both(struct vfs_renaming *rn, const struct supafs_rename *r_args)
+{
+	struct supafs_dirent ent;
+	int r = vfs_look(rn->v, rn->call, rn->old_parent, r_args->name, &ent, rn->fault);
+
+	if (r == 0)
+		r = vfs_node_obtain(rn->v, rn->old_parent, &ent, 0, &rn->node);
+	if (r != 0)
+		return r;
+	rn->attr = ent.attr;
+	r = look_target(rn, r_args->new_name);
+	return r == 0 && rn->target != rn->node ? check_kinds(rn) : r;
+}
+
+static int settle_below(struct vfs_renaming *rn)
+{
+	int r;
+
+	if (!rn->node->folder)
+		return 0;
+	r = vfs_gather_settle(rn->v, rn->call, &rn->from.key, true, false);
+	return r == 0 ? vfs_gather_settle(rn->v, rn->call, &rn->to.key, true, true) : r;
+}
+
+/* 0, -errno, or -EAGAIN: the source has another place by now. */
+static int rename_once(struct vfs_renaming *rn)
+{
+	struct vfs_place now;
+	struct vfs_ticket t;
+	int r = vfs_node_place(rn->v, rn->node, &rn->from);
+
+	if (r == 0)
+		r = settle_below(rn);
+	if (r == 0)
+		r = vfs_keyq_enter(rn->v->keyq, rn->call, &t, vfs_key_full(&rn->from.key),
+			vfs_key_full(&rn->to.key));
+	if (r != 0)
+		return r;
+	r = vfs_node_place(rn->v, rn->node, &now);
+	if (r == 0 && !vfs_key_same(&now.key, &rn->from.key))
+		r = -EAGAIN;
+	if (r == 0)
+		r = rn->node->folder ? vfs_rename_folder(rn) : rename_file(rn);
+	vfs_keyq_leave(rn->v->keyq, &t);
+	return r;
+}
+
+static void forget_nodes(struct vfs_renaming *rn)
+{
+	vfs_node_put(rn->v, rn->target);
+	vfs_node_put(rn->v, rn->node);
+	rn->target = rn->node = NULL;
+}
+
+static int rename_looked(struct vfs_renaming *rn, const struct supafs_rename *args)
+{
+	int r;
+
+	do {
+		r = look_both(rn, args);
+		if (r == 0 && rn->target != rn->node)
+			r = rename_once(rn);
+		forget_nodes(rn);
+	} while (r == -EAGAIN && supafs_call_check(rn->call) == 0);
+	return r;
+}
+
+int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
+	struct supafs_fault *fault)
+{
+	struct vfs_renaming rn = {
+		.v = v,
+		.call = call,
+		.fault = fault,
+		.noreplace = (r->flags & RENAME_NOREPLACE) != 0,
+	};
+	int e;
+
+	supafs_fault_clear(fault);
+	if (v->cfg.read_only)
+		return -EROFS;
+	if (r->flags & ~(unsigned)RENAME_NOREPLACE)
+		return -EINVAL;
+	e = vfs_node_get_folder(v, r->parent, &rn.old_parent);
+	if (e == 0)
+		e = vfs_node_get_folder(v, r->new_parent, &rn.new_parent);
+	if (e == 0)
+		e = rename_looked(&rn, r);
+	vfs_node_put(v, rn.new_parent);
+	vfs_node_put(v, rn.old_parent);
+	return vfs_errno(e);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing attributes. Times, mode and owner ride along with an upload that is due; without one
+ * they wait for the close of a handle that is open for writing, or go at once, as one copy of the
+ * object onto itself. A change to what is already so costs nothing. A mode or owner that cannot
+ * be kept is accepted all the same (product.md §3): tar x, cp -a and rsync -a must end with 0.
+ */
+#include <fcntl.h>
+
+#include "handle.h"
+
+#define ATTRS (SUPAFS_SET_MODE | SUPAFS_SET_UID | SUPAFS_SET_GID | SUPAFS_SET_MTIME)
+
+/* Is everything that is to be set already shown? */
+static bool is_so(const struct supafs_setattr *set, const struct supafs_node_info *now)
+{
+	const struct stat *st = &now->st;
+	const int64_t mtime = st->st_mtim.tv_sec * SUPAFS_NS_PER_S + st->st_mtim.tv_nsec;
+
+	if ((set->which & SUPAFS_SET_MODE) && (set->mode & 07777) != (st->st_mode & 07777))
+		return false;
+	if ((set->which & SUPAFS_SET_UID) && set->uid != st->st_uid)
+		return false;
+	if ((set->which & SUPAFS_SET_GID) && set->gid != st->st_gid)
+		return false;
+	return !(set->which & SUPAFS_SET_MTIME) || set->mtime_ns == mtime;
+}
+
+static void change_meta(struct supafs_meta *m, const struct supafs_setattr *set)
+{
+	if (set->which & SUPAFS_SET_MODE) {
+		const uint32_t kind = m->has & SUPAFS_META_MODE ? m->mode & (uint32_t)S_IFMT : 0;
+
+		m->mode = kind | (set->mode & 07777);
+		m->has |= SUPAFS_META_MODE;
+	}
+	if (set->which & SUPAFS_SET_UID) {
+		m->uid = set->uid;
+		m->has |= SUPAFS_META_UID;
+	}
+	if (set->which & SUPAFS_SET_GID) {
+		m->gid = set->gid;
+		m->has |= SUPAFS_META_GID;
+	}
+	if (set->which & SUPAFS_SET_MTIME) {
+		m->mtime_ns = set->mtime_ns;
+		m->has |= SUPAFS_META_MTIME;
+	}
+}
+
+/* Into the content. *ret_now: nothing else will send it, so it must go at once. -EAGAIN: it is
+ * being sent. */
+static int put_meta(const struct supafs_vfs *v, struct vfs_content *c,
+	const struct supafs_setattr *set, bool *ret_now)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->state == VFS_UPLOADING)
+		return -EAGAIN;
+	change_meta(&c->meta, set);
+	*ret_now = false;
+	if (!vfs_state_unsent(c->state) && !c->unlinked && v->cfg.store_meta) {
+		c->attrs_wait = true;
+		*ret_now = c->open_write == 0;
+	}
+	return 0;
+}
+
+static bool forgivable(int r)
+{
+	return r == -EACCES || r == -EPERM || r == -EOPNOTSUPP;
+}
+
+static int set_meta(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct supafs_setattr *set, struct supafs_fault *fault)
+{
+	struct vfs_content *c = node->content;
+	bool now = false;
+	int r;
+
+	while ((r = put_meta(v, c, set, &now)) == -EAGAIN) {
+		r = vfs_content_wait(c, call);
+		if (r != 0)
+			return r;
+	}
+	if (!now)
+		return 0;
+	r = vfs_content_settle(v, node, call, false, fault);
+	return forgivable(r) && !(set->which & SUPAFS_SET_MTIME) ? 0 : r;
+}
+
+int vfs_resize(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, uint64_t size)
+{
+	struct vfs_content *c = node->content;
+	int r = vfs_check_size(v, size);
+
+	if (r == 0)
+		r = vfs_content_begin(v, node, call, epoch, size == 0);
+	if (r != 0)
+		return r;
+	r = supafs_spool_truncate(c->spool, size);
+	vfs_content_end(v, c, r == 0);
+	return r;
+}
+
+static int set_size(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct supafs_setattr *set, bool *ret_changed)
+{
+	struct vfs_content *c = node->content;
+	unsigned epoch;
+	int r;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		*ret_changed = vfs_content_size_locked(c) != set->size;
+		epoch = c->epoch;
+	}
+	if (!*ret_changed)
+		return 0;
+	r = vfs_resize(v, node, call, epoch, set->size);
+	if (r == 0 && set->fh) {
+		struct vfs_handle *h = vfs_handle_get(v, set->fh);
+
+		if (h) {
+			SUPAFS_SCOPED_LOCK(&h->lock);
+			h->wrote = true;
+		}
+		vfs_handle_put(v, h);
+	}
+	return r;
+}
+
+/* A truncate by name has no close that would send it. */
+static int send_resized(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	struct supafs_fault *fault)
+{
+	struct vfs_content *c = node->content;
+	struct vfs_place place;
+	int r = vfs_node_place(v, node, &place);
+
+	if (r != 0)
+		return r == -ENOENT ? 0 : r;
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (c->open_write > 0)
+			return 0;
+		if (vfs_name_temporary(v, place.name)) {
+			if (c->state == VFS_DIRTY)
+				vfs_content_set_state_locked(c, VFS_HELD);
+			return 0;
+		}
+	}
+	return vfs_content_settle(v, node, call, false, fault);
+}
+
+static bool is_known(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->unlinked || c->attrs_wait || vfs_state_unsent(c->state);
+}
+
+/* The file's content with a reference, at what the server has now. */
+static int content_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	bool bytes, struct supafs_fault *fault)
+{
+	struct vfs_content *c = vfs_content_peek(v, node);
+	struct supafs_attr attr;
+	int r;
+
+	if (!c) {
+		r = vfs_current(v, call, node, bytes, &attr, fault);
+		return r == 0 ? vfs_content_get(v, node, &attr, &c) : r;
+	}
+	if (is_known(c))
+		return 0;
+	r = vfs_current(v, call, node, bytes, &attr, fault);
+	if (r == 0)
+		r = vfs_content_adopt(c, call, &attr);
+	if (r != 0)
+		vfs_content_put(v, node);
+	return r;
+}
+
+static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct supafs_setattr *set, struct supafs_fault *fault)
+{
+	struct supafs_node_info now;
+	bool resized = false;
+	int r = content_now(v, call, node, (set->which & SUPAFS_SET_SIZE) && set->size > 0, fault);
+
+	if (r != 0)
+		return r;
+	if (set->which & SUPAFS_SET_SIZE)
+		r = set_size(v, call, node, set, &resized);
+	if (r == 0 && (set->which & ATTRS)) {
+		vfs_info(v, node, NULL, &now);
+		if (!is_so(set, &now))
+			r = set_meta(v, call, node, set, fault);
+	}
+	if (r == 0 && resized && !set->fh)
+		r = send_resized(v, call, node, fault);
+	vfs_content_put(v, node);
+	return r;
+}
+
+int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	const struct supafs_setattr *set, struct supafs_node_info *ret, struct supafs_fault *fault)
+{
+	struct vfs_node *it = NULL;
+	int r;
+
+	supafs_fault_clear(fault);
+	if (v->cfg.read_only)
+		return -EROFS;
+	r = vfs_node_get(v, node, &it);
+	if (r != 0)
+		return r;
+	if (!it->folder)
+		r = set_file(v, call, it, set, fault);
+	else if (set->which & SUPAFS_SET_SIZE)
+		r = -EISDIR;
+	vfs_node_put(v, it);
+	if (r != 0)
+		return vfs_errno(r);
+	return supafs_vfs_getattr(v, call, node, ret, fault);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a vfs: made from its parts, drained, freed. */
+#include <stdlib.h>
+
+#include "gather.h"
+#include "handle.h"
+#include "keyq.h"
+#include "mime.h"
+#include "ops.h"
+
+#define MIME_FILE  "/etc/mime.types"
+#define QUEUE_SEND 4096
+#define QUEUE_MOVE 1024
+#define QUEUE_NEWS 4096
+
+static int copy_strings(struct supafs_vfs *v, const struct supafs_vfs_config *cfg)
+{
+	v->root_text = supafs_str_dup(cfg->root);
+	v->cache_control =
+		supafs_str_dup(supafs_str_of(cfg->cache_control ? cfg->cache_control : ""));
+	v->temp_patterns =
+		supafs_str_dup(supafs_str_of(cfg->temp_patterns ? cfg->temp_patterns : ""));
+	if (!v->root_text || !v->cache_control || !v->temp_patterns)
+		return -ENOMEM;
+	v->cfg.root = (struct supafs_str){v->root_text, cfg->root.n};
+	v->cfg.cache_control = v->cache_control;
+	v->cfg.temp_patterns = v->temp_patterns;
+	return 0;
+}
+
+static int make_parts(struct supafs_vfs *v)
+{
+	int r = vfs_keyq_new(&v->keyq);
+
+	if (r == 0)
+		r = vfs_mimes_new(MIME_FILE, &v->mimes);
+	if (r == 0)
+		r = supafs_pool_new("supafs-send", VFS_SEND_THREADS, QUEUE_SEND, &v->sends);
+	if (r == 0)
+		r = supafs_pool_new("supafs-move", VFS_MOVE_THREADS, QUEUE_MOVE, &v->moves);
+	if (r == 0)
+		r = supafs_pool_new("supafs-news", 1, QUEUE_NEWS, &v->news);
+	if (r == 0)
+		r = supafs_timers_new(v->cfg.clock, &v->timers);
+	if (r == 0)
+		r = vfs_gather_new(v, &v->gather);
+	if (r == 0)
+		r = vfs_handles_init(v);
+	return r == 0 ? vfs_nodes_init(v) : r;
+}
+
+static void destroy(struct supafs_vfs *v)
+{
+	v->timers = supafs_timers_free(v->timers);
+	v->sends = supafs_pool_free(v->sends);
+	v->moves = supafs_pool_free(v->moves);
+	v->news = supafs_pool_free(v->news);
+	v->gather = vfs_gather_free(v->gather);
+	vfs_nodes_fini(v);
+	v->handles = supafs_map_free(v->handles);
+	v->keyq = vfs_keyq_free(v->keyq);
+	v->mimes = vfs_mimes_free(v->mimes);
+	free(v->root_text);
+	free(v->cache_control);
+	free(v->temp_patterns);
+	supafs_mutex_fini(&v->ns);
+	supafs_mutex_fini(&v->handles_lock);
+	supafs_mutex_fini(&v->news_lock);
+	free(v);
+}
+
+int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_vfs)
+{
+	struct supafs_vfs *v;
+	int r;
+
+	if (cfg->root.n > SUPAFS_KEY_MAX)
+		return -ENAMETOOLONG;
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	v->cfg = *cfg;
+	supafs_mutex_init(&v->ns);
+	supafs_mutex_init(&v->handles_lock);
+	supafs_mutex_init(&v->news_lock);
+	r = copy_strings(v, cfg);
+	if (r == 0)
+		r = make_parts(v);
+	if (r != 0) {
+		destroy(v);
+		return r;
+	}
+	*ret_vfs = v;
+	return 0;
+}
+
+/* --- Draining
+ * --------------------------------------------------------------------------------------- */
+
+static void close_handles(struct supafs_vfs *v)
+{
+	struct vfs_handle *h;
+
+	while ((h = vfs_handle_take_any(v)) != NULL) {
+		if (h->c) {
+			SUPAFS_SCOPED_LOCK(&h->c->lock);
+			h->c->open--;
+			h->c->open_write -= h->writable;
+		}
+		vfs_handle_put(v, h);
+	}
+}
+
+/* Files under temporary names are published now: nobody will rename them any more. */
+static void send_one(
+	struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call, unsigned *left)
+{
+	struct vfs_content *c = vfs_content_peek(v, node);
+	struct supafs_fault fault = {0};
+	bool lost;
+
+	if (!c)
+		return;
+	(void)vfs_content_settle(v, node, call, false, &fault);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		lost = !c->unlinked && vfs_state_unsent(c->state);
+		if (lost && c->spool)
+			supafs_spool_keep(c->spool);
+	}
+	*left += lost;
+	vfs_content_put(v, node);
+}
+
+static unsigned drain(struct supafs_vfs *v, uint64_t drain_ms)
+{
+	struct vfs_key top = {.root_n = v->cfg.root.n, .n = v->cfg.root.n};
+	struct vfs_node_list list = {NULL, 0};
+	struct supafs_call call;
+	unsigned left = 0;
+
+	supafs_call_init(&call, v->cfg.clock, drain_ms ? drain_ms : 1);
+	if (top.n)
+		memcpy(top.p, v->cfg.root.p, top.n);
+	(void)vfs_gather_settle(v, &call, &top, true, false);
+	close_handles(v);
+	/* What is queued for the background is sent here, in this thread's call. */
+	if (vfs_node_below(v, v->root, &list) == 0)
+		for (size_t i = 0; i < list.n; i++)
+			send_one(v, list.p[i], &call, &left);
+	vfs_node_list_fini(v, &list);
+	supafs_call_fini(&call);
+	return left;
+}
+
+struct supafs_vfs *supafs_vfs_free(struct supafs_vfs *v, uint64_t drain_ms, unsigned *ret_left)
+{
+	unsigned left;
+
+	if (!v) {
+		if (ret_left)
+			*ret_left = 0;
+		return NULL;
+	}
+	left = drain(v, drain_ms);
+	if (ret_left)
+		*ret_left = left;
+	destroy(v);
+	return NULL;
+}
+
+static void count_content(struct vfs_content *c, struct supafs_vfs_stats *ret)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->unlinked || !vfs_state_unsent(c->state))
+		return;
+	if (c->state == VFS_UPLOADING)
+		ret->uploading++;
+	else if (c->state == VFS_FAILED)
+		ret->failed++;
+	else
+		ret->dirty++;
+}
+
+void supafs_vfs_stats(struct supafs_vfs *v, struct supafs_vfs_stats *ret)
+{
+	const struct vfs_node *node;
+	size_t pos = 0;
+
+	*ret = (struct supafs_vfs_stats){.gathered = vfs_gather_count(v->gather)};
+	{
+		SUPAFS_SCOPED_LOCK(&v->handles_lock);
+		ret->handles = supafs_map_count(v->handles);
+	}
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	ret->nodes = supafs_map_count(v->by_id);
+	while ((node = supafs_map_next(v->by_id, &pos)) != NULL)
+		if (node->content)
+			count_content(node->content, ret);
+}
