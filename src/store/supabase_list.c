@@ -45,6 +45,7 @@ struct page {
 	bool more;
 	struct supafs_str next; /* the server's nextCursor, "" if none */
 	size_t delivered;
+	char again[SUPAFS_KEY_MAX + 2]; /* prefix and '/', see take_folder_again() */
 };
 
 static bool ends_in_slash(struct supafs_str s)
@@ -94,15 +95,16 @@ static int cursor_store(
 	return 0;
 }
 
-/* The cursor behind an object of a listing with delimiter. */
-static int own_cursor(struct supafs_str name, struct supafs_buf *b)
+/* The cursor behind an object or behind "//" of a listing with delimiter. */
+static int own_cursor(struct supafs_str name, char after, struct supafs_buf *b)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
 
 	supafs_buf_init(&text, SUPAFS_KEY_MAX + 32);
 	(void)supafs_buf_adds(&text, "l:");
 	(void)supafs_buf_addstr(&text, name);
-	(void)supafs_buf_adds(&text, "\x01\no:asc");
+	(void)supafs_buf_addc(&text, after);
+	(void)supafs_buf_adds(&text, "\no:asc");
 	if (supafs_buf_error(&text))
 		return supafs_buf_error(&text);
 	return supafs_b64_encode(b, text.p, text.n);
@@ -165,6 +167,27 @@ static bool name_ok(const struct page *p, struct supafs_str name, bool folder)
 	return !slash || (folder && slash == rest.p + rest.n - 1);
 }
 
+/* Keys "PREFIX//x" are shown in "PREFIX/" as the folder "PREFIX/" itself (API §4.4). In key order
+ * that folder stands at "PREFIX//", and so it does here; it is not delivered. */
+static bool folder_again(const struct page *p, struct supafs_str name)
+{
+	struct supafs_str prefix = p->args->prefix;
+
+	if (prefix.n > 0 && !ends_in_slash(prefix))
+		return false;
+	return supafs_str_eq(name, prefix) || name.n == prefix.n + 1;
+}
+
+static struct supafs_str take_folder_again(struct page *p)
+{
+	size_t n = p->args->prefix.n;
+
+	if (n > 0)
+		memcpy(p->again, p->args->prefix.p, n);
+	p->again[n] = '/';
+	return (struct supafs_str){p->again, n + 1};
+}
+
 static void take_rows(struct page *p, const struct supafs_json *array, bool folder)
 {
 	for (const struct supafs_json *it = supafs_json_first(array); it;
@@ -172,6 +195,8 @@ static void take_rows(struct page *p, const struct supafs_json *array, bool fold
 		struct supafs_str name;
 		if (!supafs_json_text(it, "name", &name) || !name_ok(p, name, folder))
 			continue;
+		if (folder && folder_again(p, name))
+			name = take_folder_again(p);
 		p->items[p->n++] = (struct item){name, folder ? NULL : it};
 	}
 }
@@ -215,21 +240,11 @@ static void group_items(struct page *p)
 	}
 }
 
-/* The prefix itself as a folder: what "//" looks like in a listing (API §4.4). */
-static bool is_prefix_again(const struct page *p, const struct item *it)
-{
-	struct supafs_str prefix = p->args->prefix;
-
-	if (it->row || (prefix.n > 0 && !ends_in_slash(prefix)))
-		return false;
-	return it->name.n == prefix.n || it->name.n == prefix.n + 1;
-}
-
 static int deliver_item(struct page *p, const struct item *it)
 {
 	struct supafs_entry e = {.key = it->name, .folder = it->row == NULL};
 
-	if (is_prefix_again(p, it))
+	if (!it->row && folder_again(p, it->name))
 		return 0;
 	e.mime = e.cache_control = SUPAFS_STR("");
 	if (it->row)
@@ -272,8 +287,10 @@ static int advance(const struct page *p, struct supafs_cursor *cursor)
 	if (p->mode == 'd') {
 		if (!end || supafs_str_eq(last, p->last))
 			return -EPROTO;
-		if (end->row) {
-			r = own_cursor(end->name, &own);
+		/* Behind an object: see above. Behind "//" the server's cursor leaves the prefix;
+		 * \x7f sorts behind every legal name in there. */
+		if (end->row || folder_again(p, end->name)) {
+			r = own_cursor(end->name, end->row ? '\x01' : '\x7f', &own);
 			text = supafs_buf_str(&own);
 		}
 	}
