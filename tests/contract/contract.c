@@ -3,7 +3,7 @@
  * The contract of struct supafs_store (include/supafs/store/store.h), as tests: one suite over
  * every backend, each plain and under the policy layers.
  *
- *	contract memory | serve | url
+ *	contract memory | server
  */
 #include "contract.h"
 
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc < 2) {
-		(void)fprintf(stderr, "usage: contract memory|serve|url [stacked]\n");
+		(void)fprintf(stderr, "usage: contract memory|server [stacked]\n");
 		return 2;
 	}
 	r = target_start(&target, argv[1], stacked);

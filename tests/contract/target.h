@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the contract suite runs against: memory, a supafs-serve that it starts itself, or a real
- * project named by SUPAFS_TEST_URL and SUPAFS_TEST_SERVICE_KEY. Each run has a bucket of its own,
- * made at the start and removed, with all that is in it, at the end.
+ * What the contract suite runs against: memory, or a server: the one named by SUPAFS_TEST_URL and
+ * SUPAFS_TEST_SERVICE_KEY, else a supafs-serve that it starts itself. Each run has a bucket of its
+ * own, made at the start and removed, with all that is in it, at the end.
  */
 #pragma once
 
@@ -14,13 +14,15 @@
 struct supafs_http;
 
 struct target {
-	const char *kind; /* "memory", "serve", "url" */
+	const char *kind; /* "memory", "server" */
 	bool stacked;     /* under retry and limit */
 	struct supafs_store *store;
 	/* Not for memory: */
 	struct supafs_http *http;
 	char bucket[64];
 	char url[512];
+	bool raw_base; /* no /storage/v1 in the server's paths */
+	char probe[600];
 	char service_key[4096];
 	char anon_key[4096]; /* "" if not known */
 	/* Only for serve: */
@@ -28,7 +30,7 @@ struct target {
 	pid_t pid;
 };
 
-/* 0, or -1 after a message on stderr; 77 when something outside is not there (told as well). */
+/* 0, or -1 after a message on stderr. */
 int target_start(struct target *t, const char *kind, bool stacked);
 void target_stop(struct target *t);
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Size gates (docs/hacking.md): function length, McCabe, file length, banned words, headers' comments.
 
-Needs pmccabe. Prints TAP; exits 77 when pmccabe is absent."""
+Needs pmccabe. Prints TAP; is skipped when pmccabe is absent."""
 import pathlib
 import re
 import shutil
@@ -103,7 +103,7 @@ def main():
     root = pathlib.Path(sys.argv[1])
     if not shutil.which("pmccabe"):
         print("1..0 # SKIP pmccabe is absent: apt-get install pmccabe")
-        return 77
+        return 0
     checks = [check_functions, check_files, check_headers, check_mutable]
     print(f"1..{len(checks)}")
     failed = 0

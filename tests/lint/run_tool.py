@@ -67,7 +67,7 @@ def main():
     for tool in needs:
         if not shutil.which(tool):
             print(f"1..0 # SKIP {tool} is absent: apt-get install {PACKAGES[tool]}")
-            return 77
+            return 0
     print("1..1")
     code, out = check(root)
     for line in out.splitlines()[:200]:

@@ -29,7 +29,7 @@ def verify(path, user):
 def main():
     if not shutil.which("systemd-analyze"):
         print("1..0 # SKIP systemd-analyze is absent: apt-get install systemd")
-        return 77
+        return 0
     failed = 0
     print("1..%d" % len(sys.argv[1:]))
     for number, path in enumerate(sys.argv[1:], 1):

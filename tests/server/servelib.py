@@ -53,7 +53,7 @@ import sys
 import tempfile
 import urllib.parse
 
-SKIP = 77
+SKIP = 0  # the TAP line "1..0 # SKIP" tells; a non-zero code would be an error
 
 
 class ControlError(Exception):
@@ -61,7 +61,7 @@ class ControlError(Exception):
 
 
 def find_binary():
-    """Path of supafs-serve; exits 77 (test skipped) when there is none."""
+    """Path of supafs-serve; the test is skipped when there is none."""
     named = os.environ.get("SUPAFS_SERVE_BIN")
     if named:
         return named

@@ -19,10 +19,10 @@ def main():
     node = shutil.which("node")
     if not node:
         print("1..0 # SKIP node is absent: apt-get install nodejs npm")
-        return 77
+        return 0
     if not (CLIENTS / "node_modules/@supabase/storage-js").is_dir():
         print("1..0 # SKIP @supabase/storage-js is absent: scripts/setup --tests (packages nodejs, npm)")
-        return 77
+        return 0
     with target() as t, Bucket(t) as bucket:
         env = {**os.environ, "BASE": t.base, "KEY": t.service_key, "BUCKET": bucket,
                "CLIENTS": str(CLIENTS)}

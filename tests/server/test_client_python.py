@@ -23,7 +23,7 @@ def import_or_reexec():
         python = CLIENTS / "venv/bin/python"
         if os.environ.get("SUPAFS_TEST_REEXEC") or not python.exists():
             print("1..0 # SKIP storage3 and tuspy are absent: scripts/setup --tests (package python3-venv)")
-            sys.exit(77)
+            sys.exit(0)
         os.environ["SUPAFS_TEST_REEXEC"] = "1"
         os.execv(python, [str(python), *sys.argv])
 
