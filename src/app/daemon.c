@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,9 +50,7 @@ int supafs_daemon_start(struct supafs_daemon *d, bool foreground, int log_fd)
 		wait_for_child(fds[0], child);
 	}
 	(void)close(fds[0]);
-	/* Ctrl-C at the parent means: do not start. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-	(void)setsid();
+	/* The session is left only when the mount answers: until then Ctrl-C reaches both. */
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		(void)dup2(null, STDIN_FILENO);
@@ -66,6 +63,8 @@ int supafs_daemon_start(struct supafs_daemon *d, bool foreground, int log_fd)
 
 void supafs_daemon_ready(struct supafs_daemon *d)
 {
+	ssize_t n;
+
 	if (d->log_fd >= 0) {
 		(void)dup2(d->log_fd, STDERR_FILENO);
 		(void)close(d->log_fd);
@@ -73,9 +72,13 @@ void supafs_daemon_ready(struct supafs_daemon *d)
 	}
 	if (d->ready_fd < 0)
 		return;
-	(void)prctl(PR_SET_PDEATHSIG, 0);
-	while (write(d->ready_fd, "1", 1) < 0 && errno == EINTR)
-		continue;
+	(void)setsid();
+	do {
+		n = write(d->ready_fd, "1", 1);
+	} while (n < 0 && errno == EINTR);
+	/* The parent was told to give up: so was this mount. */
+	if (n < 0)
+		(void)kill(getpid(), SIGTERM);
 	(void)close(d->ready_fd);
 	d->ready_fd = -1;
 }
