@@ -76,7 +76,7 @@ int serve_db_open(const char *path, bool durable, struct serve_db **ret_db, cons
 		return -ENOMEM;
 	}
 	db->writer = conn_open(db);
-	*ret_why = "cannot be opened";
+	*ret_why = "cannot be opened, or is not a database of this server";
 	if (!db->writer)
 		goto fail;
 	db->writer->writer = true;

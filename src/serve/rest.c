@@ -170,6 +170,7 @@ static bool may_go_on(struct serve_request *req)
 void serve_rest_start(struct serve_request *req, const char *method)
 {
 	req->method = method;
+	req->route = rest_no_route();
 	req->phase = REST_BODY;
 	read_length(req);
 	if (headers_fit(req) && rest_route(req) && may_go_on(req)) {

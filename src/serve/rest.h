@@ -131,6 +131,8 @@ void serve_rest_finish(struct serve_request *req);
 
 /* Takes the path apart and finds the route; answers when there is none. */
 bool rest_route(struct serve_request *req);
+/* The one of requests that no route takes. */
+const struct serve_route *rest_no_route(void);
 /* Decodes percent escapes. False for a malformed escape or bytes that are not UTF-8. */
 bool rest_decode(struct supafs_str text, bool plus_is_space, struct supafs_buf *out);
 /* A parameter of the query, decoded into `out`; false when it is absent. */

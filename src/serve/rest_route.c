@@ -334,12 +334,16 @@ static bool decode_names(struct serve_request *req, const struct match *m)
 	return true;
 }
 
+const struct serve_route *rest_no_route(void)
+{
+	return &no_route;
+}
+
 bool rest_route(struct serve_request *req)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf whole;
 	struct match m;
 
-	req->route = &no_route;
 	if (!split_uri(req)) {
 		rest_not_found(req);
 		return false;

@@ -484,7 +484,8 @@ void rest_tus_head(struct serve_request *req)
 	if (!check_version(req))
 		return;
 	t = tus_new(req);
-	if (!t || !find_upload(t))
+	/* Whoever still sends is stopped first, so that the offset stays true. */
+	if (!t || !hold_upload(t))
 		return;
 	rest_text(req, 200, "");
 	add_number(req, "Upload-Offset", t->offset);
