@@ -15,13 +15,13 @@
  * is the same only as one made from the same listed row (time and id). So a content with nothing
  * but a size is its caller's alone.
  */
-#include "data_priv.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "data_priv.h"
 
 struct content_key {
 	struct supafs_str key;
@@ -50,8 +50,7 @@ bool supafs_content_equal(const void *entry, const void *key)
 	       (!k->version || same_version(c, k->version));
 }
 
-static void unlist_locked(struct supafs_data *d, struct supafs_content *c)
-	SUPAFS_REQUIRES(d->lock);
+static void unlist_locked(struct supafs_data *d, struct supafs_content *c) SUPAFS_REQUIRES(d->lock);
 static void unlist_locked(struct supafs_data *d, struct supafs_content *c)
 {
 	const struct content_key self = {.self = c};
@@ -156,15 +155,13 @@ void supafs_content_version_locked(
 	memcpy(ret->etag, c->etag, sizeof(c->etag));
 }
 
-void supafs_content_learnt_locked(
-	struct supafs_data *d, struct supafs_content *c, const char *etag)
+void supafs_content_learnt_locked(struct supafs_data *d, struct supafs_content *c, const char *etag)
 {
 	(void)d;
 	c->learning = false;
 	if (!c->etag[0])
 		(void)snprintf(c->etag, sizeof(c->etag), "%s", etag);
-	supafs_list_for_each(it, &c->waiters)
-	{
+	supafs_list_for_each (it, &c->waiters) {
 		struct waiter *w = supafs_list_entry(it, struct waiter, of_content);
 
 		if (!w->window)
@@ -179,17 +176,13 @@ void supafs_content_stale_locked(struct supafs_data *d, struct supafs_content *c
 	c->stale = true;
 	c->holds++; /* its last block may go */
 	unlist_locked(d, c);
-	supafs_list_for_each(it, &c->windows)
-	{
-		supafs_window_cancel_locked(
-			d, supafs_list_entry(it, struct window, of_content));
+	supafs_list_for_each (it, &c->windows) {
+		supafs_window_cancel_locked(d, supafs_list_entry(it, struct window, of_content));
 	}
-	supafs_list_for_each_safe(it, next, &c->blocks)
-	{
+	supafs_list_for_each_safe (it, next, &c->blocks) {
 		supafs_block_kill_locked(d, supafs_list_entry(it, struct block, of_content));
 	}
-	supafs_list_for_each(it, &c->waiters)
-	{
+	supafs_list_for_each (it, &c->waiters) {
 		supafs_waiter_wake(supafs_list_entry(it, struct waiter, of_content));
 	}
 	supafs_data_room_locked(d);
@@ -208,13 +201,14 @@ void supafs_data_drop(struct supafs_data *d, struct supafs_str key)
 	supafs_data_flush_locked(d);
 }
 
-/* --- Without blocks ----------------------------------------------------------------------------- */
+/* --- Without blocks -----------------------------------------------------------------------------
+ */
 
 /* While somebody else learns the ETag, waits; then claims that for us if it is still unknown. */
 static int claim_learning_locked(struct supafs_data *d, struct supafs_content *c,
 	struct supafs_call *call, bool *ret_learns) SUPAFS_REQUIRES(d->lock);
-static int claim_learning_locked(struct supafs_data *d, struct supafs_content *c,
-	struct supafs_call *call, bool *ret_learns)
+static int claim_learning_locked(
+	struct supafs_data *d, struct supafs_content *c, struct supafs_call *call, bool *ret_learns)
 {
 	struct waiter w;
 	int r = 0;
