@@ -220,7 +220,7 @@ struct query {
 	bool fresh;
 	struct supafs_fault *fault;
 };
-/* By exact prefix. The lock is released during the request. */
+/* From what is known, else by requests: the lock is released during them. */
 int lookup_locked(struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 	SUPAFS_REQUIRES(c->lock);
 

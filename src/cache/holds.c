@@ -7,10 +7,13 @@
 
 #include "catalog_priv.h"
 
+#define SMALL_PAGE 8 /* placeholder, marker, and one more tells; some for foreign keys */
+
 struct emptiness {
 	struct supafs_catalog *c;
 	struct folder *f;
 	struct supafs_str prefix; /* with the mount's root */
+	unsigned limit;
 	bool placeholder, marker, other;
 	bool pending; /* entries were seen that are being deleted here */
 };
@@ -60,7 +63,7 @@ static int ask_content(struct supafs_catalog *c, struct supafs_call *call, struc
 	struct supafs_cursor cursor = {.n = 0};
 	struct supafs_list_args args = {.prefix = m->prefix,
 		.delimiter = true,
-		.limit = SUPAFS_PAGE_LIMIT,
+		.limit = m->limit,
 		.on_entry = on_content,
 		.ctx = m};
 	unsigned blanks = 0;
@@ -78,6 +81,12 @@ static int ask_content(struct supafs_catalog *c, struct supafs_call *call, struc
 			return protocol_fault(fault, "the server's list pages do not advance");
 	}
 	return 0;
+}
+
+/* Only what is being deleted here can stand before something that counts. */
+static unsigned page_size(const struct folder *f)
+{
+	return supafs_map_count(f->recs) > 0 ? SUPAFS_PAGE_LIMIT : SMALL_PAGE;
 }
 
 static bool pending_create_locked(struct supafs_catalog *c, struct folder *f)
@@ -112,6 +121,7 @@ int supafs_catalog_is_empty(struct supafs_catalog *c, struct supafs_call *call,
 	if (!m.f)
 		return -ENOMEM;
 	m.f->users++;
+	m.limit = page_size(m.f);
 	supafs_mutex_unlock(&c->lock);
 	r = ask_content(c, call, &m, fault);
 	supafs_mutex_lock(&c->lock);

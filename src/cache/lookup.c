@@ -391,7 +391,10 @@ static int join_locked(struct supafs_catalog *c, struct flight *fl, const struct
 /* --- Look-ups -----------------------------------------------------------------------------------
  */
 
-int lookup_locked(struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
+static int plain_locked(struct supafs_catalog *c, const struct query *q,
+	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
+static int plain_locked(
+	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	const uint64_t start = c->seq;
 	struct flight *fl;
@@ -440,7 +443,10 @@ static int odd_locked(
 	view_locked(c, q->f, q->a, &v, ret_ent);
 	if (good_locked(c, &v, start, q->fresh))
 		return answer(&v);
-	r = source_open_locked(c, q->f, start, q->fresh, &src);
+	if (v.what == KNOWN_NOT && v.seq > 0) /* forgotten: what is older does not count */
+		r = source_open_locked(c, q->f, v.seq, true, &src);
+	else
+		r = source_open_locked(c, q->f, start, q->fresh, &src);
 	if (r < 0)
 		return r;
 	while (r == 0 && !src.l->complete)
@@ -449,23 +455,6 @@ static int odd_locked(
 		r = odd_answer_locked(c, q, src.l, ret_ent);
 	source_close_locked(c, &src);
 	return r;
-}
-
-static int any_locked(struct supafs_catalog *c, const struct query *q,
-	struct supafs_dirent *ret_ent) SUPAFS_REQUIRES(c->lock);
-static int any_locked(
-	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
-{
-	struct query cached = *q;
-	int r;
-
-	if (q->a->odd)
-		return odd_locked(c, q, ret_ent);
-	r = lookup_locked(c, q, ret_ent);
-	if ((r != -ENOENT && r != -ENAMETOOLONG) || !c->raw_seen || supafs_name_plain(q->a->name))
-		return r;
-	cached.fresh = false;
-	return odd_locked(c, &cached, ret_ent);
 }
 
 /* `a=2F` means the folder `a/` also when no file `a` is beside it any more: who was given that
@@ -484,7 +473,7 @@ static int twin_locked(
 	if (r < 0 || a.odd)
 		return -ENOENT;
 	base.a = &a;
-	r = lookup_locked(c, &base, &ent);
+	r = plain_locked(c, &base, &ent);
 	if (r < 0 || !ent.attr.folder)
 		return r < 0 ? r : -ENOENT;
 	memcpy(ent.name, name.p, name.n);
@@ -492,6 +481,18 @@ static int twin_locked(
 	ent.name_n = name.n;
 	*ret_ent = ent;
 	return 0;
+}
+
+int lookup_locked(struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
+{
+	/* Only a listing knows raw segments; on a server that has some, any such name may be one.
+	 */
+	bool odd = q->a->odd || (c->raw_seen && !supafs_name_plain(q->a->name));
+	int r = odd ? odd_locked(c, q, ret_ent) : plain_locked(c, q, ret_ent);
+
+	if (r == -ENOENT && supafs_str_ends(q->a->name, twin_mark))
+		r = twin_locked(c, q, ret_ent);
+	return r;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the store's form, plus what one name needs */
@@ -513,9 +514,7 @@ int supafs_catalog_lookup(struct supafs_catalog *c, struct supafs_call *call,
 	if (!q.f)
 		return -ENOMEM;
 	q.f->users++;
-	r = any_locked(c, &q, &ent);
-	if (r == -ENOENT && supafs_str_ends(name, twin_mark))
-		r = twin_locked(c, &q, &ent);
+	r = lookup_locked(c, &q, &ent);
 	q.f->users--;
 	folder_check_locked(c, q.f);
 	folder_touch_locked(c, q.f);
