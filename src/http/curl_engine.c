@@ -86,9 +86,11 @@ static CURL *get_handle(struct engine *e)
 	return e->idle_count > 0 ? e->idle[--e->idle_count] : curl_easy_init();
 }
 
-static void put_handle(struct engine *e, CURL *easy)
+/* A handle whose transfer broke early keeps its buffers, and libcurl then refuses to change their
+ * sizes: only those that ended well are used again. */
+static void put_handle(struct engine *e, CURL *easy, bool well)
 {
-	if (e->idle_count == IDLE_HANDLES) {
+	if (!well || e->idle_count == IDLE_HANDLES) {
 		curl_easy_cleanup(easy);
 		return;
 	}
@@ -117,7 +119,7 @@ static void finish(struct engine *e, struct supafs_transfer *t, CURLcode code, i
 	result = supafs_curl_result(t, code, override);
 	if (started) {
 		(void)curl_multi_remove_handle(e->multi, t->easy);
-		put_handle(e, t->easy);
+		put_handle(e, t->easy, code == CURLE_OK && override == 0);
 		t->easy = NULL;
 	}
 	curl_slist_free_all(t->headers);
