@@ -181,6 +181,8 @@ static int probe_below(struct supafs_catalog *c, struct supafs_call *call, struc
 		if (r < 0)
 			return r;
 	}
+	if (more && !any)
+		return protocol_fault(fault, "the server's list pages do not advance");
 	*ret_any = any;
 	return 0;
 }
