@@ -129,24 +129,21 @@ static int send_reference(struct supafs_vfs *v, struct vfs_content *c, struct su
 	const struct vfs_send *send, struct sending *s, struct supafs_fault *fault)
 {
 	const struct supafs_put_args attrs = put_args(v, send, s);
-	struct supafs_put_args sent = attrs;
 	struct supafs_entry entry = {0};
 	struct supafs_copy_args args = {
 		.from = vfs_key_full(&c->ref->key),
 		.to = attrs.key,
 		.replace = !s->exclusive,
-		.attrs = &sent,
+		.attrs = &attrs,
 	};
 	int r;
 
 	if (c->ref->n != c->ref->version.size)
 		return send_part(v, c, call, send, s, fault);
-	sent.mime = SUPAFS_STR(""); /* the source's */
 	r = v->cfg.store->ops->copy(v->cfg.store, call, &args, &entry, fault);
 	if (r != 0)
 		return r == -ENOENT ? -ESTALE : r;
-	if (!vfs_version_alike(&entry.version, &c->ref->version) &&
-		entry.version.size != c->ref->version.size)
+	if (entry.version.size != c->ref->version.size)
 		return -ESTALE; /* somebody replaced the source: not what was copied here */
 	s->version = entry.version;
 	s->modified_ns = entry.modified_ns;
