@@ -32,11 +32,6 @@ static void dir_cleanup(DIR **d)
 		(void)closedir(*d);
 }
 
-static void md_ctx_cleanup(EVP_MD_CTX **c)
-{
-	EVP_MD_CTX_free(*c);
-}
-
 static void blob_path(char out[PATH_SIZE], const char *version)
 {
 	(void)snprintf(out, PATH_SIZE, "%.2s/%s", version, version);
@@ -249,14 +244,10 @@ int serve_blob_open(const struct serve_blobs *b, const char *version)
 	return fd < 0 ? -errno : fd;
 }
 
-int serve_blob_md5(const struct serve_blobs *b, int fd, char ret_etag[SUPAFS_ETAG_MAX])
+static int hash_file(EVP_MD_CTX *md5, int fd, char *chunk)
 {
-	supafs_cleanup(md_ctx_cleanup) EVP_MD_CTX *md5 = hash_start(b);
-	supafs_autofree char *chunk = malloc(HASH_CHUNK);
 	off_t at = 0;
 
-	if (!md5 || !chunk)
-		return -ENOMEM;
 	for (;;) {
 		ssize_t n = pread(fd, chunk, HASH_CHUNK, at);
 
@@ -265,11 +256,24 @@ int serve_blob_md5(const struct serve_blobs *b, int fd, char ret_etag[SUPAFS_ETA
 		if (n < 0)
 			return -errno;
 		if (n == 0)
-			return etag_final(md5, ret_etag);
+			return 0;
 		if (EVP_DigestUpdate(md5, chunk, (size_t)n) != 1)
 			return -EIO;
 		at += n;
 	}
+}
+
+int serve_blob_md5(const struct serve_blobs *b, int fd, char ret_etag[SUPAFS_ETAG_MAX])
+{
+	EVP_MD_CTX *md5 = hash_start(b);
+	char *chunk = malloc(HASH_CHUNK);
+	int r = md5 && chunk ? hash_file(md5, fd, chunk) : -ENOMEM;
+
+	if (r == 0)
+		r = etag_final(md5, ret_etag);
+	free(chunk);
+	EVP_MD_CTX_free(md5);
+	return r;
 }
 
 static int copy_bytes(int from, int to)

@@ -15,7 +15,7 @@
 #include "supafs/util/parse.h"
 
 #define HEADER_JSON "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
-#define MAC_BYTES   32
+#define MAC_BYTES   32U
 
 static void json_free(cJSON **p)
 {
@@ -119,7 +119,7 @@ static bool signature_ok(
 	struct supafs_str text = {token.p, part[0].n + 1 + part[1].n};
 	unsigned char sum[MAC_BYTES];
 
-	supafs_buf_init(&given, 2 * MAC_BYTES);
+	supafs_buf_init(&given, (size_t)2 * MAC_BYTES);
 	if (supafs_b64url_decode(&given, part[2]) < 0 || given.n != MAC_BYTES)
 		return false;
 	return mac(j, text, sum) && CRYPTO_memcmp(sum, given.p, MAC_BYTES) == 0;

@@ -321,20 +321,27 @@ static bool gather(
 	return one->object != NULL;
 }
 
-static enum serve_code list_by_time(struct walk *w)
+static enum serve_code gather_all(struct walk *w, struct timed_list *all)
 {
-	supafs_cleanup(timed_fini) struct timed_list all = {0};
 	struct serve_object row;
 
 	if (!serve_rows_seek(&w->rows, SERVE_SQL_ROWS_ASC, w->q->prefix, nothing))
 		return SERVE_DATABASE;
 	while (row_in_prefix(w, &row)) {
-		if (!gather(&all, &row, w->q))
+		if (!gather(all, &row, w->q))
 			return SERVE_INTERNAL;
 	}
-	if (all.n)
-		qsort(all.list, all.n, sizeof(*all.list), compare_timed);
-	for (size_t i = 0; i < all.n && !w->stop; i++) {
+	if (all->n)
+		qsort(all->list, all->n, sizeof(*all->list), compare_timed);
+	return serve_rows_code(&w->rows);
+}
+
+static enum serve_code list_by_time(struct walk *w)
+{
+	struct timed_list all = {0};
+	enum serve_code code = gather_all(w, &all);
+
+	for (size_t i = 0; code == SERVE_OK && i < all.n && !w->stop; i++) {
 		const struct timed *t = &all.list[i];
 		struct serve_entry e = {.name = timed_name(t),
 			.object = t->object,
@@ -344,18 +351,29 @@ static enum serve_code list_by_time(struct walk *w)
 		if (behind_cursor(w->q, t->time_us, e.name))
 			emit(w, &e);
 	}
-	return serve_rows_code(&w->rows);
+	timed_fini(&all);
+	return code;
+}
+
+static enum serve_code run(struct walk *w)
+{
+	const struct serve_list_query *q = w->q;
+
+	if (w->rows.failed)
+		return SERVE_DATABASE;
+	if (q->delimiter)
+		return q->sort == SERVE_SORT_NAME ? list_by_name(w) : list_by_time(w);
+	return q->sort == SERVE_SORT_NAME ? flat_by_name(w) : flat_by_time(w);
 }
 
 enum serve_code serve_list(struct serve_service *s, const struct serve_actor *actor,
 	const struct serve_list_query *q, serve_list_fn each, void *ctx)
 {
-	supafs_cleanup(walk_fini) struct walk w = {.q = q, .each = each, .ctx = ctx};
+	struct walk w = {.q = q, .each = each, .ctx = ctx};
+	enum serve_code code;
 
 	serve_rows_init(&w.rows, s, actor, q->bucket);
-	if (w.rows.failed)
-		return SERVE_DATABASE;
-	if (q->delimiter)
-		return q->sort == SERVE_SORT_NAME ? list_by_name(&w) : list_by_time(&w);
-	return q->sort == SERVE_SORT_NAME ? flat_by_name(&w) : flat_by_time(&w);
+	code = run(&w);
+	walk_fini(&w);
+	return code;
 }

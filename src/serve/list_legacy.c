@@ -33,10 +33,16 @@ static void legacy_fini(struct legacy *l)
 	supafs_buf_fini(&l->next);
 }
 
+/* Keys are ASCII. The function, not the macro, which is long. */
+static char lower(char c)
+{
+	return (char)(tolower)((unsigned char)c);
+}
+
 static void add_lower(struct supafs_buf *b, struct supafs_str text)
 {
 	for (size_t i = 0; i < text.n; i++)
-		(void)supafs_buf_addc(b, (char)tolower((unsigned char)text.p[i]));
+		(void)supafs_buf_addc(b, lower(text.p[i]));
 }
 
 static void go_to(struct legacy *l, struct supafs_str name, const char *tail)
@@ -51,7 +57,7 @@ static bool has_prefix(const struct legacy *l, struct supafs_str name)
 	if (name.n < l->prefix.n)
 		return false;
 	for (size_t i = 0; i < l->prefix.n; i++) {
-		if (tolower((unsigned char)name.p[i]) != (unsigned char)l->prefix.p[i])
+		if (lower(name.p[i]) != l->prefix.p[i])
 			return false;
 	}
 	return true;
@@ -183,11 +189,9 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum serve_code emit_folders(struct legacy *l)
+static enum serve_code gather_folders(struct legacy *l, struct names *folders)
 {
-	supafs_cleanup(names_fini) struct names folders = {0};
 	struct serve_object row;
-	const char *before = NULL;
 
 	if (!serve_rows_seek(
 		    &l->rows, SERVE_SQL_ROWS_LOWER_ASC, supafs_buf_str(&l->prefix), nothing))
@@ -195,19 +199,29 @@ static enum serve_code emit_folders(struct legacy *l)
 	while (next_row(l, &row)) {
 		struct supafs_str common = serve_common_prefix(row.name, l->prefix.n);
 
-		if (common.n && !add_name(&folders, serve_trim_slashes(common)))
+		if (common.n && !add_name(folders, serve_trim_slashes(common)))
 			return SERVE_INTERNAL;
 	}
-	if (folders.n)
-		qsort(folders.list, folders.n, sizeof(*folders.list), compare_names);
-	for (size_t i = 0; i < folders.n && !l->stop; i++) {
+	if (folders->n)
+		qsort(folders->list, folders->n, sizeof(*folders->list), compare_names);
+	return serve_rows_code(&l->rows);
+}
+
+static enum serve_code emit_folders(struct legacy *l)
+{
+	struct names folders = {0};
+	enum serve_code code = gather_folders(l, &folders);
+	const char *before = NULL;
+
+	for (size_t i = 0; code == SERVE_OK && i < folders.n && !l->stop; i++) {
 		const char *name = folders.list[l->q->desc ? folders.n - 1 - i : i];
 
 		if (!before || strcmp(before, name) != 0)
 			emit(l, supafs_str_of(name), NULL);
 		before = name;
 	}
-	return SERVE_OK;
+	names_fini(&folders);
+	return code;
 }
 
 static enum serve_code list_by_time(struct legacy *l)
@@ -236,8 +250,8 @@ enum serve_code serve_list_legacy(struct serve_service *s, const struct serve_ac
 {
 	supafs_cleanup(legacy_fini) struct legacy l = {.q = q, .each = each, .ctx = ctx};
 
-	supafs_buf_init(&l.prefix, 4 * SUPAFS_KEY_MAX);
-	supafs_buf_init(&l.next, 8 * SUPAFS_KEY_MAX);
+	supafs_buf_init(&l.prefix, (size_t)4 * SUPAFS_KEY_MAX);
+	supafs_buf_init(&l.next, (size_t)8 * SUPAFS_KEY_MAX);
 	serve_rows_init(&l.rows, s, actor, q->bucket);
 	add_lower(&l.prefix, q->prefix);
 	add_lower(&l.prefix, q->search);

@@ -29,7 +29,7 @@
 
 #define WHY_SIZE     512
 #define SECRET_BYTES 32
-#define KEY_LIFE_S   (10 * 365 * 86400LL)
+#define KEY_LIFE_S   (10LL * 365 * 86400)
 
 struct run {
 	struct serve_config config;
@@ -95,7 +95,7 @@ static int make_secret(struct run *r, const char *path)
 	unsigned char bytes[SECRET_BYTES];
 	int e;
 
-	supafs_buf_init(&text, 4 * SECRET_BYTES);
+	supafs_buf_init(&text, (size_t)4 * SECRET_BYTES);
 	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
 		return fail(r, -EIO, "no randomness for a new secret");
 	(void)supafs_b64url_encode(&text, bytes, sizeof(bytes));
@@ -253,7 +253,7 @@ static int tell(struct run *r)
 	supafs_autofree char *path = in_dir(r, "env");
 	int e;
 
-	supafs_buf_init(&text, 4 * SUPAFS_SECRET_MAX);
+	supafs_buf_init(&text, (size_t)4 * SUPAFS_SECRET_MAX);
 	(void)supafs_buf_addf(&text,
 		"SUPABASE_URL=%s\nSUPABASE_SERVICE_ROLE_KEY=%s\nSUPABASE_ANON_KEY=%s\n", r->app.url,
 		supafs_buf_cstr(&r->service_key), supafs_buf_cstr(&r->anon_key));

@@ -79,25 +79,41 @@ static size_t find(const struct serve_policies *p, const struct policy *like)
 	return i;
 }
 
-/* Takes what `in` owns. */
-static int set_in_memory(struct serve_policies *p, struct policy *in)
+/* Room for one policy more at the end. */
+static int grow(struct serve_policies *p)
 {
-	size_t at = find(p, in);
 	struct policy *list;
 
-	if (at == p->n) {
-		if (p->n == POLICIES_MAX)
-			return -E2BIG;
-		list = realloc(p->list, (p->n + 1) * sizeof(*list));
-		if (!list)
-			return -ENOMEM;
-		p->list = list;
-		p->n++;
-	} else {
-		policy_fini(&p->list[at]);
+	if (p->n == POLICIES_MAX)
+		return -E2BIG;
+	list = realloc(p->list, (p->n + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	p->list = list;
+	p->list[p->n++] = (struct policy){0};
+	return 0;
+}
+
+static int set_in_memory(struct serve_policies *p, const struct policy *like)
+{
+	size_t at = find(p, like);
+	struct policy copy = {.ops = like->ops};
+	int r = at == p->n ? grow(p) : 0;
+
+	if (r < 0 || p->list[at].role) {
+		if (r == 0)
+			p->list[at].ops = like->ops;
+		return r;
 	}
-	p->list[at] = *in;
-	*in = (struct policy){0};
+	copy.role = strdup(like->role);
+	copy.bucket = strdup(like->bucket);
+	copy.pattern = strdup(like->pattern);
+	if (!copy.role || !copy.bucket || !copy.pattern) {
+		policy_fini(&copy);
+		p->n--;
+		return -ENOMEM;
+	}
+	p->list[at] = copy;
 	return 0;
 }
 
@@ -275,7 +291,7 @@ static bool pattern_matches(const char *pattern, const char *sub, struct supafs_
 		return serve_glob(supafs_str_of(pattern), key);
 	if (!*sub || strpbrk(sub, "*?"))
 		return false;
-	supafs_buf_init(&text, 2 * SUPAFS_KEY_MAX);
+	supafs_buf_init(&text, (size_t)2 * SUPAFS_KEY_MAX);
 	(void)supafs_buf_add(&text, pattern, (size_t)(mark - pattern));
 	(void)supafs_buf_adds(&text, sub);
 	(void)supafs_buf_adds(&text, mark + sizeof(SUB_MARK) - 1);

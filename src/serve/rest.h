@@ -30,6 +30,7 @@
 #define REST_JSON_MAX    (1U << 20)   /* bytes of a JSON body */
 #define REST_HEADERS_MAX (16U << 10)  /* bytes of request headers */
 #define REST_DRAIN_MAX   (256U << 10) /* a refused body up to this size is read and dropped */
+#define REST_TEXT_MAX    (256U << 10) /* an error, a name with a token */
 #define REST_REPLY_MAX   (64U << 20)
 
 struct serve_tus_lock;

@@ -106,7 +106,7 @@ static void add_headers(struct serve_request *req, const struct serve_fault *f)
 static void answer_instead(struct serve_request *req, const struct serve_fault *f)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(
-		strlen(f->body), (void *)(uintptr_t)f->body, MHD_RESPMEM_MUST_COPY);
+		strlen(f->body), serve_unconst(f->body), MHD_RESPMEM_MUST_COPY);
 
 	if (!r)
 		return;

@@ -57,6 +57,7 @@ static bool begin_file(struct serve_form *f, const char *type)
 	return !u->req->response && rest_upload_check_mime(u);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library's form */
 static enum MHD_Result part(void *ctx, enum MHD_ValueKind kind, const char *key,
 	const char *filename, const char *type, const char *encoding, const char *data,
 	uint64_t offset, size_t n)

@@ -70,7 +70,7 @@ static void add_disposition(struct serve_request *req)
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf name, out;
 
 	supafs_buf_init(&name, SUPAFS_URL_MAX);
-	supafs_buf_init(&out, 8 * SUPAFS_URL_MAX);
+	supafs_buf_init(&out, REST_TEXT_MAX);
 	if (!rest_query(req, "download", &name))
 		return;
 	(void)supafs_buf_adds(&out, "attachment;");

@@ -35,7 +35,7 @@ static void answer_copy(struct serve_request *req, const struct serve_object *o)
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b, name;
 
 	supafs_buf_init(&b, REST_REPLY_MAX);
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
 	(void)supafs_buf_addstr(&name, o->bucket);
 	(void)supafs_buf_addc(&name, '/');
 	(void)supafs_buf_addstr(&name, o->name);
@@ -128,8 +128,8 @@ void rest_delete_many(struct serve_request *req)
 	if (!rest_member_texts(req, "prefixes", &keys, &n))
 		return;
 	supafs_buf_init(&d.json, REST_REPLY_MAX);
-	code = serve_object_delete_many(
-		&req->app->service, &req->actor, req->bucket, keys, n, put_deleted, &d);
+	code = serve_object_delete_many(&req->app->service, &req->actor, req->bucket,
+		(struct serve_keys){keys, n}, put_deleted, &d);
 	(void)supafs_buf_adds(&d.json, d.n ? "]" : "[]");
 	serve_count(&req->app->counters->keys_deleted, d.n);
 	if (code != SERVE_OK)

@@ -35,8 +35,8 @@ static struct MHD_Response *from_bytes(const void *p, size_t n)
 	static char none[1];
 
 	/* MHD does not change a buffer that it is told to copy. */
-	return MHD_create_response_from_buffer(n, n ? (void *)(uintptr_t)p : none,
-		n ? MHD_RESPMEM_MUST_COPY : MHD_RESPMEM_PERSISTENT);
+	return MHD_create_response_from_buffer(
+		n, n ? serve_unconst(p) : none, n ? MHD_RESPMEM_MUST_COPY : MHD_RESPMEM_PERSISTENT);
 }
 
 static void typed(struct serve_request *req, unsigned status, struct MHD_Response *response,
@@ -50,24 +50,26 @@ static void typed(struct serve_request *req, unsigned status, struct MHD_Respons
 	rest_response(req, status, response);
 }
 
+void rest_json_literal(struct serve_request *req, unsigned status, const char *text)
+{
+	typed(req, status, from_bytes(text, strlen(text)), JSON_TYPE, strlen(text));
+}
+
 void rest_json(struct serve_request *req, unsigned status, struct supafs_buf *b)
 {
 	size_t n = b->n;
 	char *text;
 
 	if (supafs_buf_error(b) < 0) {
-		rest_fail(req, SERVE_INTERNAL);
+		rest_json_literal(req, 500,
+			"{\"statusCode\":\"500\",\"error\":\"Internal\","
+			"\"message\":\"Internal Server Error\",\"code\":\"InternalError\"}");
 		return;
 	}
 	text = supafs_buf_take(b);
 	if (text)
 		typed(req, status, MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE),
 			JSON_TYPE, n);
-}
-
-void rest_json_literal(struct serve_request *req, unsigned status, const char *text)
-{
-	typed(req, status, from_bytes(text, strlen(text)), JSON_TYPE, strlen(text));
 }
 
 void rest_text(struct serve_request *req, unsigned status, const char *text)
@@ -88,14 +90,11 @@ static void fail_with(
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
 
-	supafs_buf_init(&b, 32 * SUPAFS_URL_MAX);
+	supafs_buf_init(&b, REST_TEXT_MAX);
 	(void)supafs_buf_addf(&b, "{\"statusCode\":\"%s\",\"error\":\"%s\"", e->status, e->label);
 	rest_put_text(&b, "message", message);
 	(void)supafs_buf_addf(&b, ",\"code\":\"%s\"}", e->code);
-	if (supafs_buf_error(&b) == 0)
-		rest_json(req, e->http, &b);
-	else
-		rest_json_literal(req, 500, "{\"statusCode\":\"500\",\"code\":\"InternalError\"}");
+	rest_json(req, e->http, &b);
 }
 
 void rest_fail(struct serve_request *req, enum serve_code code)
@@ -146,8 +145,8 @@ void rest_not_found(struct serve_request *req)
 		     supafs_str_starts(req->path, SUPAFS_STR("/bucket")) ||
 		     supafs_str_starts(req->path, SUPAFS_STR("/upload"));
 
-	supafs_buf_init(&b, 8 * SUPAFS_URL_MAX);
-	supafs_buf_init(&text, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&b, REST_TEXT_MAX);
+	supafs_buf_init(&text, REST_TEXT_MAX);
 	(void)supafs_buf_addf(
 		&text, "Route %s:%.*s not found", req->method, SUPAFS_STR_FMT(req->path));
 	if (known)

@@ -305,8 +305,8 @@ static void bad_url(struct serve_request *req)
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
 
-	supafs_buf_init(&b, 4 * SUPAFS_URL_MAX);
-	supafs_buf_init(&text, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&b, REST_TEXT_MAX);
+	supafs_buf_init(&text, REST_TEXT_MAX);
 	(void)supafs_buf_addf(
 		&text, "'%.*s' is not a valid url component", SUPAFS_STR_FMT(req->path));
 	(void)supafs_buf_adds(&b, "{\"error\":\"Bad Request\",\"code\":\"FST_ERR_BAD_URL\"");

@@ -34,7 +34,7 @@ static int put_token(struct serve_request *req, struct supafs_buf *out, struct s
 	(void)supafs_buf_adds(&payload, "{\"url\":");
 	(void)supafs_json_quote(&payload, name);
 	(void)supafs_buf_addf(&payload, ",\"scope\":\"%s\"%s,\"iat\":%lld,\"exp\":%lld}", scope,
-		extra, (long long)now_s(), (long long)(now_s() + life_s));
+		extra, (long long)now_s(), (long long)now_s() + life_s);
 	if (supafs_buf_error(&payload) < 0)
 		return supafs_buf_error(&payload);
 	return serve_jwt_sign(&req->app->jwt, supafs_buf_str(&payload), out);
@@ -50,7 +50,7 @@ bool rest_check_signature(struct serve_request *req, struct supafs_str token, co
 		rest_failf(req, SERVE_INVALID_JWT, "%s", serve_jwt_text(r));
 		return false;
 	}
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
 	put_name(&name, bucket, key);
 	if (strcmp(ret_claims->scope, scope) == 0 && ret_claims->url &&
 		supafs_str_eq(supafs_str_of(ret_claims->url), supafs_buf_str(&name)))
@@ -66,8 +66,8 @@ static void put_signed_url(
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf name, url;
 
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
-	supafs_buf_init(&url, 4 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
+	supafs_buf_init(&url, REST_TEXT_MAX);
 	put_name(&name, req->bucket, key);
 	(void)supafs_buf_adds(&url, "/object/sign/");
 	(void)supafs_buf_addstr(&url, supafs_buf_str(&name));
@@ -94,8 +94,8 @@ void rest_sign_one(struct serve_request *req)
 		rest_fail(req, code);
 		return;
 	}
-	supafs_buf_init(&member, 8 * SUPAFS_URL_MAX);
-	supafs_buf_init(&out, 8 * SUPAFS_URL_MAX);
+	supafs_buf_init(&member, REST_TEXT_MAX);
+	supafs_buf_init(&out, REST_TEXT_MAX);
 	put_signed_url(req, &member, req->key, (int64_t)life_s);
 	/* Each member comes with the comma that is before it. */
 	(void)supafs_buf_addf(&out, "{%s}", supafs_buf_cstr(&member) + (member.n > 0));
@@ -162,11 +162,11 @@ void rest_sign_upload(struct serve_request *req)
 		rest_fail_key(req, code, req->key);
 		return;
 	}
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
 	supafs_buf_init(&token, SUPAFS_SECRET_MAX);
-	supafs_buf_init(&url, 4 * SUPAFS_URL_MAX);
+	supafs_buf_init(&url, REST_TEXT_MAX);
 	supafs_buf_init(&extra, SUPAFS_URL_MAX);
-	supafs_buf_init(&out, 8 * SUPAFS_URL_MAX);
+	supafs_buf_init(&out, REST_TEXT_MAX);
 	put_name(&name, req->bucket, req->key);
 	(void)supafs_buf_addf(&extra, ",\"upsert\":%s", upsert ? "true" : "false");
 	rest_put_text(&extra, "owner", supafs_str_of(req->actor.sub));

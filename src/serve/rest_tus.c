@@ -301,8 +301,8 @@ static void add_location(struct serve_request *req, const struct serve_resumable
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf name, url;
 
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
-	supafs_buf_init(&url, 4 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
+	supafs_buf_init(&url, REST_TEXT_MAX);
 	(void)supafs_buf_addf(&name, "%s/%s/%s", u->bucket.p, u->key.p, u->id.p);
 	(void)supafs_buf_addf(&url, "%s%s/upload/resumable/%s", req->app->url,
 		req->app->config->base_path, req->route->flags & REST_AUTH ? "" : "sign/");
@@ -337,8 +337,8 @@ static bool find_upload(struct rest_tus *t)
 	const char *slash;
 	struct stat st;
 
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
-	supafs_buf_init(&want, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
+	supafs_buf_init(&want, REST_TEXT_MAX);
 	if (supafs_b64url_decode(&name, req->key) < 0)
 		supafs_buf_reset(&name);
 	slash = strrchr(supafs_buf_cstr(&name), '/');

@@ -192,8 +192,8 @@ static void answer(struct rest_upload *u, const char *id)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b, name;
 
-	supafs_buf_init(&b, 8 * SUPAFS_URL_MAX);
-	supafs_buf_init(&name, 2 * SUPAFS_URL_MAX);
+	supafs_buf_init(&b, REST_TEXT_MAX);
+	supafs_buf_init(&name, REST_TEXT_MAX);
 	(void)supafs_buf_addstr(&name, u->req->bucket);
 	(void)supafs_buf_addc(&name, '/');
 	(void)supafs_buf_addstr(&name, u->req->key);

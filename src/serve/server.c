@@ -56,6 +56,7 @@ static enum MHD_Result answer(struct serve_request *req)
 	return MHD_queue_response(req->conn, req->status, req->response);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library's form */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
 	const char *method, const char *version, const char *data, size_t *data_n, void **state)
 {
@@ -197,29 +198,20 @@ static int open_listener(const struct serve_config *c, char *why, size_t why_siz
 static int make_url(struct serve_server *s)
 {
 	const struct serve_config *c = s->app->config;
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t n = sizeof(a);
-	char host[INET6_ADDRSTRLEN] = "";
-	unsigned port;
+	char host[INET6_ADDRSTRLEN], port[8];
 
 	if (getsockname(s->listen_fd, (struct sockaddr *)&a, &n) < 0)
 		return -errno;
-	if (a.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&a;
-
-		port = ntohs(six->sin6_port);
-		(void)inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-	} else {
-		const struct sockaddr_in *four = (const struct sockaddr_in *)&a;
-
-		port = ntohs(four->sin_port);
-		(void)inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host));
-	}
+	if (getnameinfo((struct sockaddr *)&a, n, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return -EINVAL;
 	if (strcmp(host, "0.0.0.0") == 0)
 		(void)snprintf(host, sizeof(host), "127.0.0.1");
 	if (strcmp(host, "::") == 0)
 		(void)snprintf(host, sizeof(host), "::1");
-	if (asprintf(&s->app->url, "%s://%s%s%s:%u", c->tls_cert ? "https" : "http",
+	if (asprintf(&s->app->url, "%s://%s%s%s:%s", c->tls_cert ? "https" : "http",
 		    strchr(host, ':') ? "[" : "", host, strchr(host, ':') ? "]" : "", port) < 0) {
 		s->app->url = NULL;
 		return -ENOMEM;

@@ -22,6 +22,17 @@
 #include "error.h"
 #include "policy.h"
 
+/* Takes const away, for interfaces that lack it and for blocks that a view points into. */
+static inline void *serve_unconst(const void *p)
+{
+	union {
+		const void *c;
+		void *m;
+	} u = {.c = p};
+
+	return u.m;
+}
+
 struct serve_service {
 	struct serve_db *db;
 	struct serve_blobs blobs;
@@ -118,10 +129,15 @@ enum serve_code serve_object_commit(
 
 enum serve_code serve_object_delete(struct serve_service *s, const struct serve_actor *actor,
 	struct supafs_str bucket, struct supafs_str key);
+struct serve_keys {
+	const struct supafs_str *list;
+	size_t n;
+};
+
 /* Deletes what exists and may be deleted, in transactions of 500; `each` is called for every
- * deleted row, in the order of the keys. Its last return value other than 0 ends the call. */
+ * deleted row, in the order of the keys. */
 enum serve_code serve_object_delete_many(struct serve_service *s, const struct serve_actor *actor,
-	struct supafs_str bucket, const struct supafs_str *keys, size_t n,
+	struct supafs_str bucket, struct serve_keys keys,
 	void (*each)(void *ctx, const struct serve_object *o), void *ctx);
 
 struct serve_transfer {

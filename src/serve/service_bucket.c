@@ -214,7 +214,7 @@ struct batch {
 static void batch_fini(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		free((void *)(uintptr_t)b->keys[i].p);
+		free(serve_unconst(b->keys[i].p));
 	b->n = 0;
 }
 
@@ -249,7 +249,7 @@ enum serve_code serve_bucket_empty(struct serve_service *s, struct supafs_str id
 {
 	const int64_t before_us = serve_now_us();
 	supafs_autofree struct serve_bucket *b = NULL;
-	supafs_autofree struct batch *batch = calloc(1, sizeof(*batch));
+	struct batch *batch = calloc(1, sizeof(*batch));
 	enum serve_code code = serve_bucket_get(s, NULL, id, &b);
 
 	if (!batch)
@@ -258,10 +258,12 @@ enum serve_code serve_bucket_empty(struct serve_service *s, struct supafs_str id
 		code = next_batch(s, id, before_us, no_key, batch);
 		if (code != SERVE_OK || batch->n == 0)
 			break;
-		code = serve_object_delete_many(s, NULL, id, batch->keys, batch->n, NULL, NULL);
+		code = serve_object_delete_many(
+			s, NULL, id, (struct serve_keys){batch->keys, batch->n}, NULL, NULL);
 		batch_fini(batch);
 	}
 	batch_fini(batch);
+	free(batch);
 	return code;
 }
 

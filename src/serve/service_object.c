@@ -98,7 +98,7 @@ static int fresh_etag(struct serve_service *s, struct serve_object *o, int fd)
 	if (r < 0)
 		return r;
 	o->etag.n = strlen(etag);
-	memcpy((char *)(uintptr_t)o->etag.p, etag, o->etag.n + 1);
+	memcpy(serve_unconst(o->etag.p), etag, o->etag.n + 1);
 	return 0;
 }
 
@@ -285,17 +285,17 @@ static enum serve_code delete_batch(struct deletion *d, const struct supafs_str 
 }
 
 enum serve_code serve_object_delete_many(struct serve_service *s, const struct serve_actor *actor,
-	struct supafs_str bucket, const struct supafs_str *keys, size_t n,
+	struct supafs_str bucket, struct serve_keys keys,
 	void (*each)(void *ctx, const struct serve_object *o), void *ctx)
 {
-	supafs_autofree struct deletion *d = calloc(1, sizeof(*d));
+	struct deletion *d = calloc(1, sizeof(*d));
 	enum serve_code code = d ? SERVE_OK : SERVE_INTERNAL;
 
-	for (size_t at = 0; code == SERVE_OK && at < n; at += DELETE_BATCH) {
-		size_t some = n - at < DELETE_BATCH ? n - at : DELETE_BATCH;
+	for (size_t at = 0; code == SERVE_OK && at < keys.n; at += DELETE_BATCH) {
+		size_t some = keys.n - at < DELETE_BATCH ? keys.n - at : DELETE_BATCH;
 
 		*d = (struct deletion){.s = s, .actor = actor, .bucket = bucket};
-		code = delete_batch(d, keys + at, some);
+		code = delete_batch(d, keys.list + at, some);
 		for (size_t i = 0; i < d->n; i++) {
 			if (code == SERVE_OK) {
 				serve_blob_remove(&s->blobs, d->rows[i]->version.p);
@@ -305,6 +305,7 @@ enum serve_code serve_object_delete_many(struct serve_service *s, const struct s
 			free(d->rows[i]);
 		}
 	}
+	free(d);
 	return code;
 }
 
