@@ -10,12 +10,9 @@
  * ended          loop returned                  nothing; every operation has been answered
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <unistd.h>
 
 #include "supafs/util/buf.h"
 #include "supafs/util/file.h"
@@ -167,89 +164,6 @@ int supafs_fuse_mount(struct supafs_fuse *f, const char *path)
 					      .inval_inode = notify_inval_inode,
 					      .ctx = f});
 	return 0;
-}
-
-static void wake(int sig)
-{
-	(void)sig;
-}
-
-/* The loop's thread sleeps on a semaphore; a signal with a handler and no SA_RESTART ends that. */
-static void catch_wake(void)
-{
-	struct sigaction sa = {.sa_handler = wake};
-	sigset_t set;
-
-	(void)sigemptyset(&sa.sa_mask);
-	(void)sigaction(SIGUSR1, &sa, NULL);
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-int supafs_fuse_loop(struct supafs_fuse *f)
-{
-	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
-	int r;
-
-	if (!cfg)
-		return -ENOMEM;
-	fuse_loop_cfg_set_clone_fd(cfg, 0);
-	fuse_loop_cfg_set_max_threads(cfg, f->max_threads);
-	fuse_loop_cfg_set_idle_threads(cfg, f->idle_threads);
-	catch_wake();
-	{
-		SUPAFS_SCOPED_LOCK(&f->lock);
-		f->loop_thread = pthread_self();
-		f->looping = true;
-	}
-	r = fuse_session_loop_mt(f->se, cfg);
-	{
-		SUPAFS_SCOPED_LOCK(&f->lock);
-		f->looping = false;
-		f->quiet = true;
-	}
-	fuse_loop_cfg_destroy(cfg);
-	return r;
-}
-
-/* Takes the mount out of the tree while it still answers, so that nobody is left hanging on it. */
-static void detach(struct supafs_fuse *f)
-{
-	if (f->mountpoint && geteuid() == 0)
-		(void)umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-}
-
-static bool kick(struct supafs_fuse *f)
-{
-	SUPAFS_SCOPED_LOCK(&f->lock);
-	if (f->looping)
-		(void)pthread_kill(f->loop_thread, SIGUSR1);
-	return f->looping;
-}
-
-void supafs_fuse_stop(struct supafs_fuse *f)
-{
-	{
-		SUPAFS_SCOPED_LOCK(&f->lock);
-		if (f->stopped)
-			return;
-		f->stopped = true;
-	}
-	notify_quiet(f);
-	detach(f);
-	fuse_session_exit(f->se);
-	/* The signal is lost when it comes just before the loop goes to sleep: ask again. */
-	while (kick(f))
-		f->clock->sleep_until(
-			f->clock, f->clock->mono_ns(f->clock) + 20 * SUPAFS_NS_PER_MS);
-}
-
-void supafs_fuse_cancel_all(struct supafs_fuse *f)
-{
-	SUPAFS_SCOPED_LOCK(&f->lock);
-	supafs_list_for_each (it, &f->ops)
-		supafs_call_cancel(&supafs_list_entry(it, struct op, link)->call);
 }
 
 void supafs_fuse_unmount(struct supafs_fuse *f)
