@@ -147,6 +147,8 @@ void serve_conn_put(struct serve_conn *c)
 	if (!c)
 		return;
 	reset_used(c);
+	if (!sqlite3_get_autocommit(c->sqlite))
+		(void)sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL);
 	if (c->writer) {
 		supafs_mutex_unlock(&c->db->write_lock);
 		return;

@@ -162,18 +162,21 @@ static void settle(struct serve_request *req)
 /* A fault rule may answer, or cut, before anything is done. */
 static bool may_go_on(struct serve_request *req)
 {
-	serve_counters_request(req->app->counters, req->route->kind);
 	rest_fault_decide(req);
 	return rest_fault_start(req) && !req->response && authenticate(req);
 }
 
 void serve_rest_start(struct serve_request *req, const char *method)
 {
+	bool routed;
+
 	req->method = method;
 	req->route = rest_no_route();
 	req->phase = REST_BODY;
 	read_length(req);
-	if (headers_fit(req) && rest_route(req) && may_go_on(req)) {
+	routed = headers_fit(req) && rest_route(req);
+	serve_counters_request(req->app->counters, req->route->kind);
+	if (routed && may_go_on(req)) {
 		if ((req->route->flags & REST_JSON) && req->has_length &&
 			req->length > REST_JSON_MAX)
 			rest_fail(req, SERVE_BODY_TOO_LARGE);
@@ -204,8 +207,6 @@ void serve_rest_finish(struct serve_request *req)
 		req->route->finish(req);
 	if (!req->response)
 		rest_fail(req, SERVE_INTERNAL);
-	if (req->route->flags & REST_TUS)
-		rest_add_header(req, "Tus-Resumable", "1.0.0");
 	req->phase = REST_DONE;
 }
 

@@ -210,6 +210,8 @@ void rest_fault_decide(struct serve_request *req);
 bool rest_fault_start(struct serve_request *req);
 /* A piece of the body came. False: cut. */
 bool rest_fault_data(struct serve_request *req, size_t n);
+/* The body is complete and the work would begin. False: cut. */
+bool rest_fault_work(struct serve_request *req);
 /* The answer is ready: may replace, wrap or slow it. False: cut. */
 bool rest_fault_reply(struct serve_request *req);
 void rest_fault_free(struct serve_request *req);

@@ -148,6 +148,12 @@ bool rest_fault_data(struct serve_request *req, size_t n)
 	return true;
 }
 
+/* A body that was shorter than where it was to be cut: still nothing is done. */
+bool rest_fault_work(struct serve_request *req)
+{
+	return !req->fault || req->fault->fault.reset != SERVE_RESET_BODY || cut(req);
+}
+
 static void spoil_etag(struct serve_request *req)
 {
 	const char *have = MHD_get_response_header(req->response, "ETag");
@@ -167,7 +173,7 @@ bool rest_fault_reply(struct serve_request *req)
 
 	if (!f || !req->response)
 		return true;
-	if (f->reset == SERVE_RESET_ANSWER || f->reset == SERVE_RESET_BODY)
+	if (f->reset == SERVE_RESET_ANSWER)
 		return cut(req);
 	if (req->status < 300 && f->wrong_etag)
 		spoil_etag(req);

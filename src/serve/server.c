@@ -49,6 +49,8 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *conn, char *text)
 
 static enum MHD_Result answer(struct serve_request *req)
 {
+	if (req->route->flags & REST_TUS)
+		rest_add_header(req, "Tus-Resumable", "1.0.0");
 	if (!rest_fault_reply(req) || !req->response)
 		return MHD_NO;
 	serve_counters_answer(req->app->counters, req->status);
@@ -84,6 +86,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		serve_rest_data(req, data, n);
 		return MHD_YES;
 	}
+	if (!rest_fault_work(req))
+		return MHD_NO;
 	serve_rest_finish(req);
 	return answer(req);
 }
