@@ -122,7 +122,8 @@ static int switch_names(struct vfs_renaming *rn, const struct supafs_attr *attr)
 		if (attr)
 			vfs_view_present(v, &rn->to, attr);
 	}
-	vfs_reannounce(v, rn->node);
+	if (!attr)
+		vfs_reannounce(v, rn->node);
 	return r;
 }
 
@@ -203,8 +204,6 @@ static int rename_object(struct vfs_renaming *rn, bool over)
 	if (r == 0) {
 		r = switch_names(rn, vfs_state_unsent(was) ? NULL : &rn->attr);
 		vfs_content_thaw(c, was, &rn->attr.version);
-		if (vfs_state_unsent(was))
-			vfs_reannounce(rn->v, rn->node);
 		return r;
 	}
 	vfs_content_thaw(c, was, NULL);
