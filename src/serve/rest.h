@@ -108,6 +108,7 @@ struct serve_request {
 	struct MHD_Response *response; /* with DISCARD and DONE */
 	int file_fd;                   /* the answer's body: from this file, borrowed; -1: none */
 	uint64_t file_from;            /* and this offset */
+	const char *body_text;         /* or these bytes of the response's own; NULL: neither */
 	uint64_t body_size;            /* bytes of the answer's body */
 
 	bool cut;                        /* the connection ends without an answer */

@@ -8,6 +8,7 @@
 #include "supafs/util/clock.h"
 #include "supafs/util/limits.h"
 
+#include "fault_body.h"
 #include "rest.h"
 
 #define LOOK_MS 50 /* how often a silent request looks whether its client is still there */
@@ -167,6 +168,30 @@ static void spoil_etag(struct serve_request *req)
 		req->response, "ETag", "\"00000000000000000000000000000bad\"");
 }
 
+static bool wait_in_body(void *ctx, uint64_t ms)
+{
+	return wait_ms(ctx, ms);
+}
+
+static void spoil_body(struct serve_request *req, const struct serve_fault *f)
+{
+	const struct serve_fault_source source = {
+		.text = req->body_text,
+		.fd = req->file_fd,
+		.from = req->file_from,
+		.size = req->body_size,
+		.wait_ms = wait_in_body,
+		.ctx = req->app,
+	};
+	struct MHD_Response *r;
+
+	if (!serve_fault_body_wanted(f) || (!source.text && source.fd < 0))
+		return;
+	r = serve_fault_body_wrap(req->response, f, &source);
+	if (r)
+		req->response = r;
+}
+
 bool rest_fault_reply(struct serve_request *req)
 {
 	const struct serve_fault *f = req->fault ? &req->fault->fault : NULL;
@@ -179,5 +204,7 @@ bool rest_fault_reply(struct serve_request *req)
 		spoil_etag(req);
 	if (!f->status)
 		add_headers(req, f);
+	if (req->status < 300)
+		spoil_body(req, f);
 	return true;
 }

@@ -29,24 +29,24 @@ void rest_add_header(struct serve_request *req, const char *name, const char *va
 		(void)MHD_add_response_header(req->response, name, value);
 }
 
-/* NULL when out of memory: the connection is then closed without an answer. */
-static struct MHD_Response *from_bytes(const void *p, size_t n)
+/* The response owns `text` from here on. NULL text: out of memory, the connection then ends without
+ * an answer. */
+static void typed(struct serve_request *req, unsigned status, char *text, size_t n,
+	const char *type)
 {
-	static char none[1];
+	struct MHD_Response *response =
+		text ? MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE) : NULL;
 
-	/* MHD does not change a buffer that it is told to copy. */
-	return MHD_create_response_from_buffer(
-		n, n ? serve_unconst(p) : none, n ? MHD_RESPMEM_MUST_COPY : MHD_RESPMEM_PERSISTENT);
-}
-
-static void typed(struct serve_request *req, unsigned status, struct MHD_Response *response,
-	const char *type, size_t n)
-{
-	if (!response)
+	if (!response) {
+		free(text);
 		return;
-	if (!req->response)
+	}
+	if (!req->response) {
+		req->body_text = text;
 		req->body_size = n;
-	(void)MHD_add_response_header(response, "Content-Type", type);
+	}
+	if (type)
+		(void)MHD_add_response_header(response, "Content-Type", type);
 	rest_response(req, status, response);
 }
 
@@ -67,6 +67,8 @@ void rest_json(struct serve_request *req, unsigned status, struct supafs_buf *b)
 		return;
 	}
 	text = supafs_buf_take(b);
+	if (text && !req->response)
+		req->body_text = text;
 	if (text)
 		typed(req, status, MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE),
 			JSON_TYPE, n);

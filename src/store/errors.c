@@ -203,6 +203,8 @@ static void hear_json(const struct supafs_json *j, struct said *s)
 	if (!supafs_json_text(j, "message", &s->message) &&
 		!supafs_json_text(j, "msg", &s->message))
 		s->message = s->code;
+	if (s->message.n == 0)
+		s->message = SUPAFS_STR("the reply gives no reason");
 }
 
 static void hear_plain(struct supafs_str body, struct said *s)

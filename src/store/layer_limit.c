@@ -219,3 +219,26 @@ int supafs_store_new_limit(const struct supafs_clock *clock, unsigned max_inflig
 	*ret_store = &m->layer.base;
 	return 0;
 }
+
+static size_t count_queue_locked(const struct supafs_list *queue)
+{
+	size_t n = 0;
+
+	supafs_list_for_each (it, queue)
+		n++;
+	return n;
+}
+
+void supafs_limit_read(struct supafs_store *limit, struct supafs_limit_state *ret_state)
+{
+	struct limit *m = (struct limit *)(void *)limit;
+
+	SUPAFS_SCOPED_LOCK(&m->lock);
+	*ret_state = (struct supafs_limit_state){
+		.limit = m->limit,
+		.inflight = m->inflight,
+		.heavy = m->heavy,
+		.waiting =
+			count_queue_locked(&m->heavy_queue) + count_queue_locked(&m->light_queue),
+	};
+}

@@ -61,6 +61,13 @@ int supafs_layer_move(struct supafs_store *s, struct supafs_call *call, struct s
 unsigned supafs_layer_capabilities(const struct supafs_store *s);
 struct supafs_store *supafs_layer_free(struct supafs_store *s);
 
+/* What the limit layer is doing; for tests. */
+struct supafs_limit_state {
+	unsigned limit, inflight, heavy;
+	size_t waiting;
+};
+void supafs_limit_read(struct supafs_store *limit, struct supafs_limit_state *ret_state);
+
 #define SUPAFS_LAYER_OPS(layer_name)                                                               \
 	{                                                                                          \
 		.name = (layer_name), .probe = supafs_layer_probe, .list = supafs_layer_list,      \

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The body of an answer made slow, cut or dripping. */
+#include "fault_body.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK      (64U << 10)
+#define SLICES_A_S 20U /* a slow body comes in so many pieces a second */
+
+struct body {
+	struct MHD_Response *inner;
+	struct serve_fault fault;
+	struct serve_fault_source source;
+};
+
+bool serve_fault_body_wanted(const struct serve_fault *f)
+{
+	return f->cut || f->rate_down != 0 || f->drip_ms != 0;
+}
+
+/* Waits as the effect wants before `n` bytes at `at`; *n may shrink. False: the server stops. */
+static bool pace(const struct body *b, uint64_t at, uint64_t *n)
+{
+	const struct serve_fault *f = &b->fault;
+
+	if (f->drip_ms != 0) {
+		*n = 1;
+		return at == 0 || b->source.wait_ms(b->source.ctx, f->drip_ms);
+	}
+	if (f->rate_down != 0) {
+		uint64_t slice = f->rate_down / SLICES_A_S + 1;
+
+		if (*n > slice)
+			*n = slice;
+		return b->source.wait_ms(b->source.ctx, *n * 1000 / f->rate_down);
+	}
+	return true;
+}
+
+static ssize_t read_body(void *ctx, uint64_t at, char *out, size_t max)
+{
+	const struct body *b = ctx;
+	uint64_t end = b->source.size;
+	uint64_t n = max;
+
+	if (b->fault.cut && b->fault.cut_after < end)
+		end = b->fault.cut_after;
+	if (at >= end)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n > end - at)
+		n = end - at;
+	if (!pace(b, at, &n))
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (b->source.text) {
+		memcpy(out, b->source.text + at, n);
+		return (ssize_t)n;
+	}
+	ssize_t r = pread(b->source.fd, out, n, (off_t)(b->source.from + at));
+
+	return r > 0 ? r : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void free_body(void *ctx)
+{
+	struct body *b = ctx;
+
+	MHD_destroy_response(b->inner);
+	free(b);
+}
+
+static enum MHD_Result copy_header(
+	void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	(void)MHD_add_response_header(ctx, name, value);
+	return MHD_YES;
+}
+
+struct MHD_Response *serve_fault_body_wrap(struct MHD_Response *inner, const struct serve_fault *f,
+	const struct serve_fault_source *source)
+{
+	struct body *b = calloc(1, sizeof(*b));
+	struct MHD_Response *r;
+
+	if (!b)
+		return NULL;
+	*b = (struct body){.fault = *f, .source = *source};
+	r = MHD_create_response_from_callback(source->size, BLOCK, read_body, b, free_body);
+	if (!r) {
+		free(b);
+		return NULL;
+	}
+	b->inner = inner;
+	(void)MHD_get_response_headers(inner, copy_header, r);
+	return r;
+}
