@@ -31,8 +31,8 @@ void rest_add_header(struct serve_request *req, const char *name, const char *va
 
 /* The response owns `text` from here on. NULL text: out of memory, the connection then ends without
  * an answer. */
-static void typed(struct serve_request *req, unsigned status, char *text, size_t n,
-	const char *type)
+static void typed(
+	struct serve_request *req, unsigned status, char *text, size_t n, const char *type)
 {
 	struct MHD_Response *response =
 		text ? MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE) : NULL;
@@ -52,7 +52,7 @@ static void typed(struct serve_request *req, unsigned status, char *text, size_t
 
 void rest_json_literal(struct serve_request *req, unsigned status, const char *text)
 {
-	typed(req, status, from_bytes(text, strlen(text)), JSON_TYPE, strlen(text));
+	typed(req, status, strdup(text), strlen(text), JSON_TYPE);
 }
 
 void rest_json(struct serve_request *req, unsigned status, struct supafs_buf *b)
@@ -67,24 +67,17 @@ void rest_json(struct serve_request *req, unsigned status, struct supafs_buf *b)
 		return;
 	}
 	text = supafs_buf_take(b);
-	if (text && !req->response)
-		req->body_text = text;
-	if (text)
-		typed(req, status, MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE),
-			JSON_TYPE, n);
+	typed(req, status, text, n, JSON_TYPE);
 }
 
 void rest_text(struct serve_request *req, unsigned status, const char *text)
 {
-	typed(req, status, from_bytes(text, strlen(text)), TUS_TYPE, strlen(text));
+	typed(req, status, strdup(text), strlen(text), TUS_TYPE);
 }
 
 void rest_empty(struct serve_request *req, unsigned status)
 {
-	struct MHD_Response *response = from_bytes("", 0);
-
-	if (response)
-		rest_response(req, status, response);
+	typed(req, status, strdup(""), 0, NULL);
 }
 
 static void fail_with(
