@@ -49,11 +49,13 @@ struct unmount {
 static int open_daemon(const struct supafs_record *rec)
 {
 	int fd = (int)syscall(SYS_pidfd_open, rec->pid, 0);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 
 	if (fd < 0)
 		return -1;
-	/* Asked after opening: the descriptor holds on to what was there then. */
-	if (supafs_process_start(rec->pid) != rec->start) {
+	/* Asked after opening: the descriptor holds on to what was there then. A process that has ended
+	 * and that nobody has waited for is gone as well. */
+	if (supafs_process_start(rec->pid) != rec->start || poll(&pfd, 1, 0) > 0) {
 		(void)close(fd);
 		return -1;
 	}
