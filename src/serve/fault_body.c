@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "supafs/util/clock.h"
+
 #define BLOCK      (64U << 10)
 #define SLICES_A_S 20U /* a slow body comes in so many pieces a second */
 
@@ -13,37 +15,54 @@ struct body {
 	struct MHD_Response *inner;
 	struct serve_fault fault;
 	struct serve_fault_source source;
+	struct serve_fault_pace pace;
 };
+
+uint64_t serve_fault_pace_ms(
+	struct serve_fault_pace *p, uint64_t rate, uint64_t bytes, int64_t now_ns)
+{
+	double due_ns;
+
+	if (!p->began) {
+		p->began = true;
+		p->start_ns = now_ns;
+	}
+	due_ns = (double)bytes / (double)rate * (double)SUPAFS_NS_PER_S -
+		 (double)(now_ns - p->start_ns);
+	return due_ns > 0 ? (uint64_t)(due_ns / (double)SUPAFS_NS_PER_MS) : 0;
+}
 
 bool serve_fault_body_wanted(const struct serve_fault *f)
 {
 	return f->cut || f->rate_down != 0 || f->drip_ms != 0;
 }
 
-/* Waits as the effect wants before `n` bytes at `at`; *n may shrink. False: the server stops. */
-static bool pace(const struct body *b, uint64_t at, uint64_t *n)
+/* Waits until `n` bytes at `at` may go; *n may shrink. False: the server stops. */
+static bool pace(struct body *b, uint64_t at, uint64_t *n)
 {
+	const struct supafs_clock *clock = supafs_clock_system();
 	const struct serve_fault *f = &b->fault;
+	uint64_t ms = 0;
 
 	if (f->drip_ms != 0) {
 		*n = 1;
-		return at == 0 || b->source.wait_ms(b->source.ctx, f->drip_ms);
-	}
-	if (f->rate_down != 0) {
+		ms = at == 0 ? 0 : f->drip_ms;
+	} else if (f->rate_down != 0) {
 		uint64_t slice = f->rate_down / SLICES_A_S + 1;
 
 		if (*n > slice)
 			*n = slice;
-		return b->source.wait_ms(b->source.ctx, *n * 1000 / f->rate_down);
+		ms = serve_fault_pace_ms(&b->pace, f->rate_down, at, clock->mono_ns(clock));
 	}
-	return true;
+	return ms == 0 || b->source.wait_ms(b->source.ctx, ms);
 }
 
 static ssize_t read_body(void *ctx, uint64_t at, char *out, size_t max)
 {
-	const struct body *b = ctx;
+	struct body *b = ctx;
 	uint64_t end = b->source.size;
 	uint64_t n = max;
+	ssize_t r;
 
 	if (b->fault.cut && b->fault.cut_after < end)
 		end = b->fault.cut_after;
@@ -57,7 +76,7 @@ static ssize_t read_body(void *ctx, uint64_t at, char *out, size_t max)
 		memcpy(out, b->source.text + at, n);
 		return (ssize_t)n;
 	}
-	ssize_t r = pread(b->source.fd, out, n, (off_t)(b->source.from + at));
+	r = pread(b->source.fd, out, n, (off_t)(b->source.from + at));
 
 	return r > 0 ? r : MHD_CONTENT_READER_END_WITH_ERROR;
 }

@@ -23,6 +23,17 @@ struct serve_fault_source {
 	void *ctx;
 };
 
+/* How far a paced stream of bytes is. Starts zeroed. */
+struct serve_fault_pace {
+	bool began;
+	int64_t start_ns; /* monotonic */
+};
+
+/* Milliseconds to wait before `bytes` in all are due at `rate` bytes a second (not 0); the clock
+ * starts with the first call. */
+uint64_t serve_fault_pace_ms(
+	struct serve_fault_pace *p, uint64_t rate, uint64_t bytes, int64_t now_ns);
+
 /* Does this effect touch the body at all? */
 bool serve_fault_body_wanted(const struct serve_fault *f);
 

@@ -213,8 +213,6 @@ bool rest_fault_start(struct serve_request *req);
 bool rest_fault_data(struct serve_request *req, size_t n);
 /* The body is complete and the work would begin. False: cut. */
 bool rest_fault_work(struct serve_request *req);
-/* Tells the text that is about to become the answer's body, in case a fault slows or cuts it. */
-void rest_fault_keep(struct serve_request *req, const char *p, size_t n);
 /* The answer is ready: may replace, wrap or slow it. False: cut. */
 bool rest_fault_reply(struct serve_request *req);
 void rest_fault_free(struct serve_request *req);

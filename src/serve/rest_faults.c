@@ -15,6 +15,7 @@
 
 struct serve_fault_state {
 	struct serve_fault fault;
+	struct serve_fault_pace up;
 };
 
 static int socket_of(const struct serve_request *req)
@@ -56,14 +57,18 @@ void rest_fault_stop(struct serve_app *app)
 	supafs_cond_broadcast(&app->stop_cond);
 }
 
-static void wait_for_leave(struct serve_request *req)
+/* Waits so long, or until the client leaves or the server stops: false then. */
+static bool wait_with_client(struct serve_request *req, uint64_t ms)
 {
-	do {
+	while (ms > 0) {
 		struct pollfd p = {.fd = socket_of(req), .events = POLLRDHUP};
+		uint64_t step = ms < LOOK_MS ? ms : LOOK_MS;
 
-		if (p.fd < 0 || (poll(&p, 1, 0) > 0 && p.revents))
-			return;
-	} while (wait_ms(req->app, LOOK_MS));
+		if (p.fd < 0 || (poll(&p, 1, 0) > 0 && p.revents) || !wait_ms(req->app, step))
+			return false;
+		ms -= step;
+	}
+	return true;
 }
 
 void rest_fault_decide(struct serve_request *req)
@@ -126,7 +131,7 @@ bool rest_fault_start(struct serve_request *req)
 	if (f->delay_ms && !wait_ms(req->app, f->delay_ms))
 		return cut(req);
 	if (f->silence) {
-		wait_for_leave(req);
+		(void)wait_with_client(req, UINT64_MAX);
 		return cut(req);
 	}
 	if (f->reset == SERVE_RESET_BEFORE)
@@ -144,8 +149,14 @@ bool rest_fault_data(struct serve_request *req, size_t n)
 		return true;
 	if (f->reset == SERVE_RESET_BODY && req->received + n > f->reset_after)
 		return cut(req);
-	if (f->rate_up && !wait_ms(req->app, (uint64_t)n * 1000 / f->rate_up))
-		return cut(req);
+	if (f->rate_up) {
+		const struct supafs_clock *clock = supafs_clock_system();
+		uint64_t ms = serve_fault_pace_ms(
+			&req->fault->up, f->rate_up, req->received + n, clock->mono_ns(clock));
+
+		if (!wait_with_client(req, ms))
+			return cut(req);
+	}
 	return true;
 }
 
@@ -168,28 +179,33 @@ static void spoil_etag(struct serve_request *req)
 		req->response, "ETag", "\"00000000000000000000000000000bad\"");
 }
 
-static bool wait_in_body(void *ctx, uint64_t ms)
+static bool wait_for_stop(void *ctx, uint64_t ms)
 {
 	return wait_ms(ctx, ms);
 }
 
-static void spoil_body(struct serve_request *req, const struct serve_fault *f)
+/* A file's descriptor and a text belong to the inner response, which outlives the body. */
+static bool spoil_body(struct serve_request *req, const struct serve_fault *f)
 {
 	const struct serve_fault_source source = {
-		.text = req->body_text,
+		.text = req->file_fd < 0 ? req->body_text : NULL,
 		.fd = req->file_fd,
 		.from = req->file_from,
 		.size = req->body_size,
-		.wait_ms = wait_in_body,
+		.wait_ms = wait_for_stop,
 		.ctx = req->app,
 	};
-	struct MHD_Response *r;
+	struct MHD_Response *spoiled;
 
-	if (!serve_fault_body_wanted(f) || (!source.text && source.fd < 0))
-		return;
-	r = serve_fault_body_wrap(req->response, f, &source);
-	if (r)
-		req->response = r;
+	if (req->body_size == 0 || strcmp(req->method, "HEAD") == 0)
+		return true;
+	if (!source.text && source.fd < 0)
+		return cut(req);
+	spoiled = serve_fault_body_wrap(req->response, f, &source);
+	if (!spoiled)
+		return cut(req);
+	req->response = spoiled;
+	return true;
 }
 
 bool rest_fault_reply(struct serve_request *req)
@@ -204,7 +220,5 @@ bool rest_fault_reply(struct serve_request *req)
 		spoil_etag(req);
 	if (!f->status)
 		add_headers(req, f);
-	if (req->status < 300)
-		spoil_body(req, f);
-	return true;
+	return req->status >= 300 || !serve_fault_body_wanted(f) || spoil_body(req, f);
 }
