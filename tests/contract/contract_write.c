@@ -25,7 +25,7 @@ struct replacer {
 static void *replace_loop(void *ctx)
 {
 	struct replacer *w = ctx;
-	supafs_autofree char *p = malloc(ATOMIC_SIZE);
+	char p[ATOMIC_SIZE];
 	struct run r;
 
 	run_begin(&r, w->state);

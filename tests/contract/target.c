@@ -35,8 +35,10 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static int spawn_serve(struct target *t, const char *binary, int *ret_out)
 {
-	char *const argv[] = {(char *)(uintptr_t)binary, (char *)(uintptr_t) "--port",
-		(char *)(uintptr_t) "0", t->dir, NULL};
+	char name[] = "supafs-serve";
+	char option[] = "--port";
+	char any[] = "0";
+	char *const argv[] = {name, option, any, t->dir, NULL};
 	posix_spawn_file_actions_t acts;
 	int fds[2];
 	int r;

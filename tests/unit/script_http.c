@@ -12,6 +12,7 @@ static void assert_text(const char *got, const char *want)
 {
 	size_t n = strlen(want);
 
+	assert_non_null(got);
 	if (n > 0 && want[n - 1] == '*') {
 		if (strncmp(got, want, n - 1) != 0)
 			assert_string_equal(got, want);

@@ -30,7 +30,7 @@ static int gate_before(struct supafs_layer *l, struct supafs_layer_op *o)
 	SUPAFS_SCOPED_LOCK(&g->lock);
 	g->inside++;
 	if (g->n + 1 < sizeof(g->order))
-		g->order[g->n++] = o->key.n ? o->key.p[0] : '?';
+		g->order[g->n++] = o->key.p[0];
 	supafs_cond_broadcast(&g->cond);
 	while (!g->open && g->let_go == 0)
 		supafs_cond_wait(&g->cond, &g->lock);
