@@ -47,16 +47,16 @@ static int open_folder(int at, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int make_shards(int objects_fd)
+static int make_shards(const struct serve_blobs *b)
 {
 	char name[4];
 
 	for (unsigned i = 0; i < 256; i++) {
 		(void)snprintf(name, sizeof(name), "%02x", i);
-		if (mkdirat(objects_fd, name, FOLDER_MODE) < 0 && errno != EEXIST)
+		if (mkdirat(b->objects_fd, name, FOLDER_MODE) < 0 && errno != EEXIST)
 			return -errno;
 	}
-	return 0;
+	return b->durable && fsync(b->objects_fd) < 0 ? -errno : 0;
 }
 
 int serve_blobs_init(struct serve_blobs *b, int dir_fd, bool durable, enum serve_etag etag)
@@ -75,7 +75,7 @@ int serve_blobs_init(struct serve_blobs *b, int dir_fd, bool durable, enum serve
 	b->uploads_fd = open_folder(dir_fd, "uploads");
 	if (b->uploads_fd < 0)
 		return b->uploads_fd;
-	return make_shards(b->objects_fd);
+	return make_shards(b);
 }
 
 void serve_blobs_fini(struct serve_blobs *b)
@@ -183,19 +183,26 @@ int serve_sink_write(struct serve_sink *s, const void *p, size_t n)
 	return 0;
 }
 
-/* Into objects/, with the folder synced when that was asked for. */
-static int publish(const struct serve_blobs *b, int from_fd, const char *version)
+/* The name of a version reaches the disk, when that was asked for. */
+static int sync_name(const struct serve_blobs *b, const char *version)
 {
 	supafs_autoclose int shard = -1;
-	char path[PATH_SIZE], folder[3] = {version[0], version[1], '\0'};
+	char folder[3] = {version[0], version[1], '\0'};
 
-	blob_path(path, version);
-	if (renameat(from_fd, version, b->objects_fd, path) < 0)
-		return -errno;
 	if (!b->durable)
 		return 0;
 	shard = openat(b->objects_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return shard < 0 || fsync(shard) < 0 ? -errno : 0;
+}
+
+static int publish(const struct serve_blobs *b, int from_fd, const char *version)
+{
+	char path[PATH_SIZE];
+
+	blob_path(path, version);
+	if (renameat(from_fd, version, b->objects_fd, path) < 0)
+		return -errno;
+	return sync_name(b, version);
 }
 
 int serve_sink_store(struct serve_sink *s, int64_t now_us, char ret_etag[SUPAFS_ETAG_MAX])
@@ -299,7 +306,7 @@ int serve_blob_copy(const struct serve_blobs *b, const char *from, const char *t
 	blob_path(from_path, from);
 	blob_path(to_path, to);
 	if (linkat(b->objects_fd, from_path, b->objects_fd, to_path, 0) == 0)
-		return 0;
+		return sync_name(b, to);
 	if (errno != EPERM && errno != EMLINK && errno != ENOTSUP)
 		return -errno;
 	in = serve_blob_open(b, from);
@@ -311,6 +318,8 @@ int serve_blob_copy(const struct serve_blobs *b, const char *from, const char *t
 	r = copy_bytes(in, out);
 	if (r == 0 && b->durable && fsync(out) < 0)
 		r = -errno;
+	if (r == 0)
+		r = sync_name(b, to);
 	if (r < 0)
 		serve_blob_remove(b, to);
 	return r;

@@ -9,21 +9,21 @@ const char serve_sql_schema[] =
 	"CREATE TABLE IF NOT EXISTS buckets("
 	" id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, public INTEGER NOT NULL,"
 	" size_limit INTEGER, mime TEXT, created INTEGER NOT NULL, updated INTEGER NOT NULL"
-	") STRICT, WITHOUT ROWID;"
+	") WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS objects("
 	" bucket TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL,"
 	" owner TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, mime TEXT NOT NULL,"
 	" cache_control TEXT NOT NULL, modified INTEGER NOT NULL, created INTEGER NOT NULL,"
 	" updated INTEGER NOT NULL, accessed INTEGER NOT NULL, meta TEXT,"
-	" PRIMARY KEY(bucket, name)) STRICT, WITHOUT ROWID;"
+	" PRIMARY KEY(bucket, name)) WITHOUT ROWID;"
 	"CREATE INDEX IF NOT EXISTS objects_lower ON objects(bucket, lower(name), name);"
 	"CREATE TABLE IF NOT EXISTS uploads("
 	" id TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
 	" length INTEGER, mime TEXT NOT NULL, cache_control TEXT NOT NULL, meta TEXT,"
-	" header TEXT NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	" header TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS policies("
 	" role TEXT NOT NULL, bucket TEXT NOT NULL, pattern TEXT NOT NULL, ops INTEGER NOT NULL,"
-	" PRIMARY KEY(role, bucket, pattern)) STRICT, WITHOUT ROWID;";
+	" PRIMARY KEY(role, bucket, pattern)) WITHOUT ROWID;";
 
 #define OBJECT_COLUMNS                                                                             \
 	"bucket, name, id, version, owner, etag, size, mime, cache_control, modified, created, "   \
