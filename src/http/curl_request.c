@@ -211,12 +211,14 @@ static int add_headers(struct supafs_transfer *t)
 	return r;
 }
 
-/* setopt whose only failure is lack of memory; the first one sticks. */
-#define SET(rc, easy, option, value)                                                               \
-	do {                                                                                       \
-		if (*(rc) == CURLE_OK)                                                             \
-			*(rc) = curl_easy_setopt(easy, option, value);                             \
-	} while (0)
+static void note(CURLcode *rc, CURLcode result)
+{
+	if (*rc == CURLE_OK)
+		*rc = result;
+}
+
+/* The first failure sticks in `rc`. */
+#define SET(rc, easy, option, value) note(rc, curl_easy_setopt(easy, option, value))
 
 static void set_fixed(CURL *easy, CURLcode *rc)
 {

@@ -34,8 +34,9 @@ enum supafs_http_method {
 const char *supafs_http_method_name(enum supafs_http_method m);
 
 /* What is sent. Reads must not block on anything but the local disk: they run on the
- * transport thread. A request may be sent again from offset 0 by curl on a dead reused
- * connection, hence pread and not read. */
+ * transport thread. A request may be sent again from offset 0 when a reused connection turns
+ * out dead, hence pread and not read; never a write (POST, PUT, PATCH, DELETE) that may have
+ * arrived whole: that ends with -ECONNRESET and SUPAFS_HTTP_BODY_SENT. */
 struct supafs_http_source {
 	/* Fills `buf` from `off`; returns the bytes (never 0 before `size`) or -errno. */
 	ssize_t (*pread)(void *ctx, void *buf, size_t n, uint64_t off);
@@ -142,7 +143,8 @@ struct supafs_http_config {
 	const char *user_agent; /* "supafs/0.1.0"; never one that looks like a browser (API §1.3) */
 	const char *cacert;     /* PEM file added to the system's trust; NULL: none */
 	const char *proxy;      /* URL; NULL: none, whatever the environment says */
-	unsigned max_connections; /* a host; more transfers wait in line */
+	unsigned max_connections; /* transfers at once, paused ones not counted; more wait in
+				     line. Each has a connection of its own, in HTTP/2 too */
 	uint64_t connect_timeout_ms;
 	uint64_t stall_timeout_ms; /* silence in both directions ends a transfer; paused ones
 				      excepted */
