@@ -2,15 +2,19 @@
 /*
  * Blocks: memory of one version's bytes, looked up by (content, index).
  *
- *	state      window  have      in map  lru  evictable
- *	fetching   set     < size    yes     no   no: its window gives it up by ending
- *	present    NULL    = size    yes     yes  when not pinned and nobody waits for it
- *	dead       NULL    any       no      no   freed with its last pin; content is NULL
+ *	state      window  have      in map  list          evictable
+ *	fetching   set     < size    yes     none          no: its window gives it up by ending
+ *	present    NULL    = size    yes     lru or fresh  when not pinned and nobody waits for it
+ *	dead       NULL    any       no      none          freed with its last pin; content is NULL
  *
  * absent is no block at all. fetching → present: the last byte; fetching → dead: its window ended
  * before; present → dead: evicted, or its content is stale. The sum of all sizes, dead ones
  * included, is stats.bytes and never above `memory`: it is counted before the memory is
  * allocated, and evicted memory is used again as it is.
+ *
+ * Evicted is what was read longest ago; what was fetched ahead and not read yet (fresh) only when
+ * it is more than three quarters of the memory: all live windows together are at most half of it
+ * ahead (supafs_data_ahead_locked()), so then some of it belongs to readers that are gone.
  */
 #include <assert.h>
 #include <errno.h>
@@ -58,6 +62,24 @@ static void free_block_locked(struct supafs_data *d, struct block *b)
 	free(b);
 }
 
+static void list_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
+static void list_locked(struct supafs_data *d, struct block *b)
+{
+	supafs_list_add_tail(b->used ? &d->lru : &d->fresh, &b->lru);
+	if (!b->used)
+		d->fresh_bytes += b->size;
+}
+
+static void unlist_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
+static void unlist_locked(struct supafs_data *d, struct block *b)
+{
+	if (supafs_list_empty(&b->lru))
+		return;
+	supafs_list_remove(&b->lru);
+	if (!b->used)
+		d->fresh_bytes -= b->size;
+}
+
 void supafs_block_kill_locked(struct supafs_data *d, struct block *b)
 {
 	struct supafs_content *c = b->content;
@@ -65,7 +87,7 @@ void supafs_block_kill_locked(struct supafs_data *d, struct block *b)
 
 	(void)supafs_map_remove(d->blocks, block_hash(&key), &key);
 	supafs_list_remove(&b->of_content);
-	supafs_list_remove(&b->lru);
+	unlist_locked(d, b);
 	if (b->window && b->window->block == b)
 		b->window->block = NULL;
 	b->content = NULL;
@@ -86,10 +108,12 @@ void supafs_block_unpin_locked(struct supafs_data *d, struct block *b)
 
 void supafs_block_touch_locked(struct supafs_data *d, struct block *b)
 {
-	if (!b->content || b->window)
-		return;
-	supafs_list_remove(&b->lru);
-	supafs_list_add_tail(&d->lru, &b->lru);
+	bool listed = !supafs_list_empty(&b->lru);
+
+	unlist_locked(d, b);
+	b->used = true;
+	if (listed)
+		list_locked(d, b);
 }
 
 static bool wanted_locked(const struct supafs_data *d, const struct block *b)
@@ -106,23 +130,37 @@ static bool wanted_locked(const struct supafs_data *d, const struct block *b)
 	return false;
 }
 
-/* Evicts the oldest block that can go; hands its memory over when that has `size` bytes. */
+/* The oldest block of a list that can go; NULL if none. */
+static struct block *victim_locked(struct supafs_data *d, struct supafs_list *list)
+	SUPAFS_REQUIRES(d->lock);
+static struct block *victim_locked(struct supafs_data *d, struct supafs_list *list)
+{
+	supafs_list_for_each (it, list) {
+		struct block *b = supafs_list_entry(it, struct block, lru);
+
+		if (b->pins == 0 && !wanted_locked(d, b))
+			return b;
+	}
+	return NULL;
+}
+
+/* Evicts one block; hands its memory over when that has `size` bytes. */
 static int evict_locked(struct supafs_data *d, uint32_t size, unsigned char **ret_p)
 	SUPAFS_REQUIRES(d->lock);
 static int evict_locked(struct supafs_data *d, uint32_t size, unsigned char **ret_p)
 {
-	supafs_list_for_each (it, &d->lru) {
-		struct block *b = supafs_list_entry(it, struct block, lru);
+	bool much = d->fresh_bytes > d->memory / 4 * 3;
+	struct block *b = victim_locked(d, much ? &d->fresh : &d->lru);
 
-		if (b->pins > 0 || wanted_locked(d, b))
-			continue;
-		if (b->size == size && !*ret_p)
-			*ret_p = supafs_steal(&b->p);
-		d->stats.evicted++;
-		supafs_block_kill_locked(d, b);
-		return 0;
-	}
-	return -EAGAIN;
+	if (!b)
+		b = victim_locked(d, much ? &d->lru : &d->fresh);
+	if (!b)
+		return -EAGAIN;
+	if (b->size == size && !*ret_p)
+		*ret_p = supafs_steal(&b->p);
+	d->stats.evicted++;
+	supafs_block_kill_locked(d, b);
+	return 0;
 }
 
 int supafs_block_new_locked(
@@ -177,7 +215,7 @@ void supafs_block_publish_locked(struct supafs_data *d, struct block *b, uint32_
 	if (b->have < b->size)
 		return;
 	b->window = NULL;
-	supafs_list_add_tail(&d->lru, &b->lru);
+	list_locked(d, b);
 	if (!wanted)
 		supafs_data_room_locked(d);
 }

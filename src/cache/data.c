@@ -32,6 +32,7 @@ int supafs_data_new(const struct supafs_data_config *cfg, struct supafs_data **r
 	d->timeout_ms = cfg->timeout_ms;
 	supafs_mutex_init(&d->lock);
 	supafs_list_init(&d->lru);
+	supafs_list_init(&d->fresh);
 	supafs_list_init(&d->windows);
 	supafs_list_init(&d->starving);
 	supafs_list_init(&d->news);
@@ -46,6 +47,15 @@ int supafs_data_new(const struct supafs_data_config *cfg, struct supafs_data **r
 	}
 	*ret_data = d;
 	return 0;
+}
+
+static void kill_all_locked(struct supafs_data *d, struct supafs_list *list)
+	SUPAFS_REQUIRES(d->lock);
+static void kill_all_locked(struct supafs_data *d, struct supafs_list *list)
+{
+	supafs_list_for_each_safe (it, next, list) {
+		supafs_block_kill_locked(d, supafs_list_entry(it, struct block, lru));
+	}
 }
 
 struct supafs_data *supafs_data_free(struct supafs_data *d)
@@ -63,10 +73,9 @@ struct supafs_data *supafs_data_free(struct supafs_data *d)
 	d->pool = supafs_pool_free(d->pool);
 	{
 		SUPAFS_SCOPED_LOCK(&d->lock);
-		supafs_list_for_each_safe (it, next, &d->lru) {
-			supafs_block_kill_locked(d, supafs_list_entry(it, struct block, lru));
-		}
-		assert(d->stats.bytes == 0 && d->active == 0);
+		kill_all_locked(d, &d->lru);
+		kill_all_locked(d, &d->fresh);
+		assert(d->stats.bytes == 0 && d->fresh_bytes == 0 && d->active == 0);
 		assert(supafs_map_count(d->contents) == 0); /* all were released */
 	}
 	data_unmake(d);
@@ -129,7 +138,7 @@ uint64_t supafs_data_ahead_locked(const struct supafs_data *d)
 static bool blocks_valid_locked(struct supafs_data *d) SUPAFS_REQUIRES(d->lock);
 static bool blocks_valid_locked(struct supafs_data *d)
 {
-	size_t pos = 0, present = 0, sum = 0;
+	size_t pos = 0, sum = 0, fresh = 0;
 	const struct block *b;
 
 	while ((b = supafs_map_next(d->blocks, &pos)) != NULL) {
@@ -138,13 +147,10 @@ static bool blocks_valid_locked(struct supafs_data *d)
 		if ((b->window == NULL) != (b->have == b->size) ||
 			(b->window == NULL) == supafs_list_empty(&b->lru))
 			return false;
-		present += b->window == NULL;
 		sum += b->size;
+		fresh += b->window || b->used ? 0 : b->size;
 	}
-	supafs_list_for_each (it, &d->lru) {
-		present--;
-	}
-	return present == 0 && sum <= d->stats.bytes && d->stats.bytes <= d->memory;
+	return fresh == d->fresh_bytes && sum <= d->stats.bytes && d->stats.bytes <= d->memory;
 }
 
 static bool windows_valid_locked(const struct supafs_data *d) SUPAFS_REQUIRES(d->lock);

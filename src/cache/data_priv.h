@@ -37,7 +37,9 @@ struct supafs_data {
 	struct supafs_mutex lock;
 	struct supafs_map *contents; /* by key and version; stale ones are not in it */
 	struct supafs_map *blocks;   /* by content and index */
-	struct supafs_list lru;      /* present blocks, oldest first */
+	struct supafs_list lru;      /* present blocks that were read, oldest first */
+	struct supafs_list fresh;    /* present blocks that nobody has read, oldest first */
+	size_t fresh_bytes;
 	struct supafs_list windows;  /* all that have not ended, oldest first */
 	struct supafs_list starving; /* windows paused because no block could be had */
 	struct supafs_list news;     /* windows to poke or cancel */
@@ -73,6 +75,7 @@ struct block {
 	uint32_t size; /* of this block: the last one of an object is shorter */
 	uint32_t have; /* readable */
 	unsigned pins;
+	bool used;        /* some of it was read */
 	unsigned char *p; /* NULL before the first byte */
 };
 

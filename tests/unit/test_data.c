@@ -169,8 +169,8 @@ static void test_mixed(void **state)
 		fixture_read(f, s, (64U << 20) + supafs_rng_below(&rng, 40000) * 4096, 4096, size);
 		others++;
 	}
-	assert_in_range(data_store_gets(&f->store), others, others + 12);
 	supafs_stream_free(s);
+	assert_in_range(data_store_gets(&f->store), others, others + 12);
 	supafs_content_unref(c);
 }
 
