@@ -222,6 +222,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_list_reader_gives_up),
 	cmocka_unit_test(test_every_character),
 	cmocka_unit_test(test_list_2500),
+	cmocka_unit_test(test_lost_put),
+	cmocka_unit_test(test_lost_changes),
+	cmocka_unit_test(test_broken_get),
+	cmocka_unit_test(test_troubles),
+	cmocka_unit_test(test_silence),
 };
 
 int main(int argc, char **argv)

@@ -92,3 +92,10 @@ void test_meta_round_trip(void **state);
 void test_meta_foreign(void **state);
 void test_cancelled(void **state);
 void test_keys_and_buckets(void **state);
+
+/* contract_faults.c */
+void test_lost_put(void **state);
+void test_lost_changes(void **state);
+void test_broken_get(void **state);
+void test_troubles(void **state);
+void test_silence(void **state);

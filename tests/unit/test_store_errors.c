@@ -369,6 +369,22 @@ static void test_text_is_clean(void **state)
 	assert_string_equal(line, "no");
 }
 
+/* Every cut of an error body is still classified, by its status if by nothing else. */
+static void test_truncated_bodies(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(answers); i++) {
+		for (size_t n = 0; n < strlen(answers[i].body); n++) {
+			supafs_autofree char *cut =
+				supafs_str_dup((struct supafs_str){answers[i].body, n});
+			struct supafs_fault f;
+			assert_true(classify(answers[i].http, cut, answers[i].op, &f) < 0);
+			assert_true(f.class != SUPAFS_FAULT_NONE);
+			assert_true(f.text[0] != '\0');
+		}
+	}
+}
+
 static void test_bad_reply(void **state)
 {
 	struct supafs_http_reply r;
@@ -395,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_every_row),
 		cmocka_unit_test(test_transport),
 		cmocka_unit_test(test_text_is_clean),
+		cmocka_unit_test(test_truncated_bodies),
 		cmocka_unit_test(test_bad_reply),
 	};
 

@@ -463,6 +463,71 @@ static void test_copy(void **state)
 	bench_end(&b);
 }
 
+/* --- Broken replies: the sanitizers watch
+ * --------------------------------------------------------- */
+
+static void try_info(const char *reply)
+{
+	const struct exchange list[] = {{ASK_INFO("k"), .status = 200, .reply = reply}};
+	struct supafs_info i;
+	struct bench b;
+	int r;
+
+	BEGIN(b, list);
+	r = b.s->ops->info(b.s, &b.call, SUPAFS_STR("k"), &i, &b.fault);
+	assert_true(r == 0 || r == -EIO || r == -ENOENT);
+	bench_end(&b);
+}
+
+static void try_remove_many(const char *reply)
+{
+	const struct supafs_str keys[] = {SUPAFS_STR("k"), SUPAFS_STR("l")};
+	const struct exchange list[] = {{
+		.method = SUPAFS_HTTP_DELETE,
+		.url = BASE "/object/my%20bucket",
+		.headers = {KEYS, JSON},
+		.body = "{\"prefixes\":[\"k\",\"l\"]}",
+		.status = 200,
+		.reply = reply,
+	}};
+	bool gone[2];
+	struct bench b;
+	int r;
+
+	BEGIN(b, list);
+	r = b.s->ops->remove_many(b.s, &b.call, keys, 2, gone, &b.fault);
+	assert_true(r == 0 || r == -EIO);
+	bench_end(&b);
+}
+
+static void break_reply(const char *whole, void (*try)(const char *))
+{
+	static const char with[] = "\"{}[],:\\0 9-\x01\xff/";
+	size_t n = strlen(whole);
+
+	for (size_t i = 0; i < n; i++) {
+		supafs_autofree char *text = supafs_str_dup((struct supafs_str){whole, n});
+		assert_non_null(text);
+		for (size_t k = 0; k < sizeof(with) - 1; k++) {
+			text[i] = with[k];
+			try(text);
+		}
+		text[i] = '\0';
+		try(text);
+	}
+}
+
+static void test_broken_replies(void **state)
+{
+	(void)state;
+	break_reply("{\"id\":\"00010203-0405-0607-0809-0a0b0c0d0e0f\",\"name\":\"k\",\"version\":"
+		    "\"v\",\"size\":\"12\",\"content_type\":\"a/b\",\"cache_control\":\"x-mode=1\","
+		    "\"etag\":\"\\\"e\\\"\",\"metadata\":{\"mtime\":1.5,\"mode\":\"0644\"},"
+		    "\"last_modified\":\"2026-11-24T00:20:49.360Z\"}",
+		try_info);
+	break_reply("[{\"name\":\"k\",\"id\":null},{\"name\":\"l\"}]", try_remove_many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_remove_many),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_broken_replies),
 	};
 
 	return cmocka_run_group_tests_name("store_supabase", tests, NULL, NULL);
