@@ -409,7 +409,7 @@ static void paused_blocks_nobody(void **state)
 	struct http_exchange x;
 
 	(void)state;
-	http_fixture_start(&f, (struct http_knobs){.connections = 1, .stall_ms = 150});
+	http_fixture_start(&f, (struct http_knobs){.connections = 1, .stall_ms = 400});
 	for (size_t i = 0; i < 3; i++)
 		paused_start(&g[i], &f);
 	for (int i = 0; i < 10; i++) {
