@@ -157,7 +157,7 @@ static int build_stack(struct mount *m, struct supafs_problem *p)
 
 	if (r == 0 && m->stack.lost > 0)
 		supafs_log(SUPAFS_LOG_WARN,
-			"%u file(s) that an earlier run had not uploaded are kept in %s/lost+found",
+			"an earlier run was killed: its %u local file(s), perhaps not uploaded, are kept in %s/lost+found",
 			m->stack.lost, m->cache);
 	return r;
 }
