@@ -15,7 +15,7 @@
 
 #include "supafs/util/str.h"
 
-#define SUPAFS_JSON_VALUES_MAX 65536
+#define SUPAFS_JSON_VALUES_MAX 131072
 
 struct supafs_json; /* one value; never defined */
 
