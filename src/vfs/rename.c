@@ -158,10 +158,7 @@ static int rename_name_only(struct vfs_renaming *rn, bool over)
 
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	c->remote = over;
-	if (rn->noreplace)
-		c->exclusive = true;
-	else if (over)
-		c->exclusive = false;
+	c->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
 	return r;
 }
 
@@ -172,9 +169,9 @@ static int rename_by_upload(struct vfs_renaming *rn, bool remote)
 	struct supafs_attr sent = rn->attr;
 	int r;
 
-	if (rn->noreplace) {
+	{
 		SUPAFS_SCOPED_LOCK(&rn->node->content->lock);
-		rn->node->content->exclusive = true;
+		rn->node->content->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
 	}
 	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
 	if (r != 0)
