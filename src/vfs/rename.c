@@ -171,7 +171,8 @@ static int rename_by_upload(struct vfs_renaming *rn, bool remote)
 
 	{
 		SUPAFS_SCOPED_LOCK(&rn->node->content->lock);
-		rn->node->content->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
+		rn->node->content->exclusive =
+			rn->noreplace; /* whatever O_EXCL said of the old name */
 	}
 	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
 	if (r != 0)
