@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines on stderr: "<3>" priorities when JOURNAL_STREAM is set, a UTC
- * timestamp otherwise. Control bytes and non-printing bytes are escaped (\xHH), and
+ * Log lines on stderr: "<3>" priorities when it is the journal that JOURNAL_STREAM
+ * names, a UTC timestamp otherwise. Control bytes and non-printing bytes are escaped (\xHH), and
  * everything that looks like a secret is replaced by one function, supafs_log_redact():
  * JWTs (three base64url parts), sb_secret_…, sb_publishable_…, token=…, Authorization
  * and apikey values, and any string registered with supafs_log_add_secret().

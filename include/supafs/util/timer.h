@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One thread that calls back at given times: gathering, expiry, retry. Sleeps until
- * the next one; no timer, no wake-up. Callbacks run on the timer thread, one after
+ * the next one; no timer, no wake-up (with a fake clock
+ * it looks every millisecond while one waits). Callbacks run on the timer thread, one after
  * another, with no lock held: hand long work to a pool.
  */
 #pragma once
