@@ -40,13 +40,13 @@ struct serve_control {
 
 static int fail(struct supafs_buf *out, const char *what, const char *detail)
 {
+	char text[256];
+
+	(void)snprintf(
+		text, sizeof(text), "%s%s%s", what, detail ? ": " : "", detail ? detail : "");
 	supafs_buf_reset(out);
 	supafs_buf_adds(out, "{\"error\":");
-	supafs_json_quote(out, supafs_str_of(what));
-	if (detail) {
-		out->n--; /* the closing quote: the detail goes inside */
-		supafs_buf_addf(out, ": %s\"", detail);
-	}
+	supafs_json_quote(out, supafs_str_of(text));
 	return supafs_buf_addc(out, '}');
 }
 

@@ -4,8 +4,7 @@
  *
  *	matched ≤ skip                      the request passes
  *	skip < matched, hit < count or ∞    the rule hits, with its probability
- *	hit = count                         the rule is spent: it passes everything, and stays
- *listed
+ *	hit = count                         the rule is spent: passes all, and stays listed
  */
 #include "faults.h"
 

@@ -30,7 +30,7 @@ struct serve_facts {
 
 enum serve_reset {
 	SERVE_RESET_NONE,
-	SERVE_RESET_BEFORE, /* the connection is cut as soon as the headers are in; nothing is done
+	SERVE_RESET_BEFORE, /* the connection is cut as soon as the headers are in: nothing is done
 			     */
 	SERVE_RESET_BODY, /* cut after `reset_after` bytes of the request's body; nothing is done */
 	SERVE_RESET_ANSWER, /* the work is done, then the connection is cut without an answer */
@@ -47,9 +47,9 @@ struct serve_fault {
 	unsigned status;    /* answer with this instead of doing the work */
 	enum serve_reset reset;
 	uint64_t reset_after;
-	bool cut;           /* of a successful answer: the full length is announced, `cut_after` */
-	uint64_t cut_after; /* bytes of the body are sent, then the connection is cut */
-	bool wrong_etag;    /* of a successful answer: another ETag than the true one */
+	bool cut; /* of a good answer, or of `status`: its length is announced, `cut_after` */
+	uint64_t cut_after;    /* bytes of the body are sent, then the connection is cut */
+	bool wrong_etag;       /* of a successful answer: another ETag than the true one */
 	char content_type[64]; /* of `body`; "" = application/json; charset=utf-8 */
 	char header[2][192];   /* "Name: value" to add, "" = none (Retry-After: 2, Location: …) */
 	char body[1024];       /* with `status` */
@@ -63,10 +63,9 @@ struct serve_faults *serve_faults_free(struct serve_faults *f);
 bool serve_faults_decide(
 	struct serve_faults *f, const struct serve_facts *facts, struct serve_fault *ret_fault);
 
-/* Sets a rule from its two JSON objects as text (either may be empty = {}). 0 and *ret_id; -EINVAL
- * with
- * `*ret_why` (static text) for an unknown member or a wrong value; -E2BIG above 100 rules; -ENOMEM.
- */
+/* Sets a rule from its two JSON objects as text (either may be empty = {}). 0 and *ret_id;
+ * -EINVAL with *ret_why (static text) for an unknown member or a wrong value; -E2BIG above 100
+ * rules; -ENOMEM. */
 int serve_faults_add(struct serve_faults *f, struct supafs_str match, struct supafs_str effect,
 	uint64_t *ret_id, const char **ret_why);
 /* Takes one rule away; id 0: all. -ENOENT when there is no such rule. */

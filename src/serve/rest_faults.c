@@ -111,13 +111,19 @@ static void add_headers(struct serve_request *req, const struct serve_fault *f)
 
 static void answer_instead(struct serve_request *req, const struct serve_fault *f)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(
-		strlen(f->body), serve_unconst(f->body), MHD_RESPMEM_MUST_COPY);
+	char *text = strdup(f->body);
+	const size_t n = text ? strlen(text) : 0;
+	struct MHD_Response *r =
+		text ? MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE) : NULL;
 
-	if (!r)
+	if (!r) {
+		free(text);
 		return;
+	}
 	(void)MHD_add_response_header(r, "Content-Type",
 		f->content_type[0] ? f->content_type : "application/json; charset=utf-8");
+	req->body_text = text;
+	req->body_size = n;
 	rest_response(req, f->status, r);
 	add_headers(req, f);
 }
@@ -185,8 +191,9 @@ static bool wait_for_stop(void *ctx, uint64_t ms)
 }
 
 /* A file's descriptor and a text belong to the inner response, which outlives the body. */
-static bool spoil_body(struct serve_request *req, const struct serve_fault *f)
+static bool spoil_body(struct serve_request *req, const struct serve_fault *fault)
 {
+	struct serve_fault f = *fault;
 	const struct serve_fault_source source = {
 		.text = req->file_fd < 0 ? req->body_text : NULL,
 		.fd = req->file_fd,
@@ -197,11 +204,14 @@ static bool spoil_body(struct serve_request *req, const struct serve_fault *f)
 	};
 	struct MHD_Response *spoiled;
 
-	if (req->body_size == 0 || strcmp(req->method, "HEAD") == 0)
+	/* An error of the server's own is not cut; one that the rule asks for may be. */
+	if (req->status >= 300 && !f.status)
+		f.cut = false;
+	if (!serve_fault_body_wanted(&f) || req->body_size == 0 || strcmp(req->method, "HEAD") == 0)
 		return true;
 	if (!source.text && source.fd < 0)
 		return cut(req);
-	spoiled = serve_fault_body_wrap(req->response, f, &source);
+	spoiled = serve_fault_body_wrap(req->response, &f, &source);
 	if (!spoiled)
 		return cut(req);
 	req->response = spoiled;
@@ -220,5 +230,5 @@ bool rest_fault_reply(struct serve_request *req)
 		spoil_etag(req);
 	if (!f->status)
 		add_headers(req, f);
-	return req->status >= 300 || !serve_fault_body_wanted(f) || spoil_body(req, f);
+	return spoil_body(req, f);
 }
