@@ -33,8 +33,10 @@ struct rec {
 	int64_t expires_ns;
 	enum rec_state state;
 	bool present;
-	bool has_attr; /* also of an unknown one: its inode number is kept */
-	bool odd;      /* the name is not the segment's own */
+	bool has_attr;      /* also of an unknown one: its inode number is kept */
+	bool odd;           /* the name is not the segment's own */
+	bool was_folder;    /* what is removed here was known as a folder */
+	signed char weight; /* what it adds to the listing's count of names */
 	unsigned char seg_n, name_n;
 	unsigned short blob_n;
 	unsigned char *blob; /* segment, packed attributes */
@@ -54,7 +56,8 @@ struct folder {
 	bool keeper;
 	unsigned users; /* handles, walks, look-ups under way */
 	size_t odd_recs;
-	size_t bytes; /* itself and its records */
+	int64_t weight; /* of all records; means nothing without a listing */
+	size_t bytes;   /* itself and its records */
 };
 
 /* A look-up under way; others that want the name wait for it. */

@@ -18,9 +18,11 @@ struct emptiness {
 	bool pending; /* entries were seen that are being deleted here */
 };
 
-static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str seg)
-	SUPAFS_REQUIRES(c->lock);
-static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str seg)
+/* Of a pair, the file and the folder have one segment: a removal counts for what it was meant. */
+static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str seg,
+	bool is_folder) SUPAFS_REQUIRES(c->lock);
+static bool being_deleted_locked(
+	struct supafs_catalog *c, struct folder *f, struct supafs_str seg, bool is_folder)
 {
 	char buf[SUPAFS_NAME_MAX];
 	ssize_t n = supafs_name_decode(seg, buf, sizeof(buf));
@@ -28,7 +30,7 @@ static bool being_deleted_locked(struct supafs_catalog *c, struct folder *f, str
 
 	if (n > 0)
 		r = rec_find_locked(c, f, (struct supafs_str){buf, (size_t)n});
-	return r && r->state == REC_PENDING && !r->present;
+	return r && r->state == REC_PENDING && !r->present && r->was_folder == is_folder;
 }
 
 static int on_content(void *ctx, const struct supafs_entry *e)
@@ -50,7 +52,7 @@ static int on_content(void *ctx, const struct supafs_entry *e)
 		break;
 	}
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	if (being_deleted_locked(c, m->f, seg))
+	if (being_deleted_locked(c, m->f, seg, e->folder))
 		m->pending = true;
 	else
 		m->other = true;
@@ -137,28 +139,13 @@ int supafs_catalog_is_empty(struct supafs_catalog *c, struct supafs_call *call,
 bool supafs_catalog_count(
 	struct supafs_catalog *c, struct supafs_str prefix, uint64_t *ret_entries, bool *ret_keeper)
 {
-	struct supafs_dirent ent;
-	struct folder *f;
-	uint64_t entries;
-	size_t pos = 0;
-	const struct rec *r;
+	const struct folder *f;
 
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	f = folder_find_locked(c, prefix);
 	if (!f || !f->list || catalog_now(c) >= f->list->expires_ns)
 		return false;
-	entries = f->list->n + f->list->odd_n;
-	while ((r = supafs_map_next(f->recs, &pos)) != NULL) {
-		struct ask a;
-		bool listed;
-
-		if (ask_init((struct supafs_str){r->name, r->name_n}, &a) < 0)
-			continue;
-		listed = listing_find(f->list, a.name, a.seg, &ent);
-		if (r->state != REC_UNKNOWN) /* newer than the listing, all of them */
-			entries = entries + (r->present ? 1 : 0) - (listed ? 1 : 0);
-	}
-	*ret_entries = entries;
+	*ret_entries = (uint64_t)((int64_t)(f->list->n + f->list->odd_n) + f->weight);
 	*ret_keeper = f->keeper_seq > f->list->seq ? f->keeper : f->list->keeper;
 	return true;
 }

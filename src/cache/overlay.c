@@ -15,6 +15,7 @@
  *	id != 0 exactly in PENDING; seq ≤ the catalog's counter
  *	a record that is not pending is newer than the folder's listing
  *	what is present has attributes
+ *	the listing's names and the records' weights make the number of names in the view
  */
 #include <assert.h>
 #include <errno.h>
@@ -122,6 +123,25 @@ static void set_odd(struct folder *f, struct rec *r, bool odd)
 	r->odd = odd;
 }
 
+/* Kept up to date, because every unlink asks how many names are left. */
+static signed char weight_of(const struct folder *f, const struct rec *r)
+{
+	struct supafs_dirent ent;
+	struct ask a;
+	int listed;
+
+	if (!f->list || r->state == REC_UNKNOWN || ask_init(rec_name(r), &a) < 0)
+		return 0;
+	listed = listing_find(f->list, a.name, a.seg, &ent) ? 1 : 0;
+	return (signed char)((r->present ? 1 : 0) - listed);
+}
+
+static void set_weight(struct folder *f, struct rec *r, signed char weight)
+{
+	f->weight += weight - r->weight;
+	r->weight = weight;
+}
+
 static void set_blob_locked(struct supafs_catalog *c, struct folder *f, struct rec *r,
 	unsigned char *blob, size_t n) SUPAFS_REQUIRES(c->lock);
 static void set_blob_locked(
@@ -168,8 +188,10 @@ struct rec *rec_put_locked(struct supafs_catalog *c, struct folder *f, const str
 	r->seg_n = (unsigned char)n->seg.n;
 	r->has_attr = n->attr != NULL;
 	r->present = n->present;
+	r->was_folder = false;
 	r->seq = n->seq;
 	r->expires_ns = n->expires_ns;
+	set_weight(f, r, weight_of(f, r));
 	return r;
 }
 
@@ -180,6 +202,7 @@ void rec_remove_locked(struct supafs_catalog *c, struct folder *f, struct rec *r
 	(void)supafs_map_remove(f->recs, supafs_hash_str(name), &name);
 	c->changes -= is_change(r);
 	set_odd(f, r, false);
+	set_weight(f, r, 0);
 	bytes_sub_locked(c, f, rec_size(r) + (r->blob ? r->blob_n + 1U : 0));
 	free(r->blob);
 	free(r);
@@ -253,6 +276,8 @@ void listing_store_locked(struct supafs_catalog *c, struct folder *f, struct lis
 	while ((r = supafs_map_next(f->recs, &pos)) != NULL) {
 		if (r->state != REC_PENDING && r->seq <= l->seq)
 			rec_remove_locked(c, f, r);
+		else
+			set_weight(f, r, weight_of(f, r));
 	}
 	folder_touch_locked(c, f);
 	folder_check_locked(c, f);
@@ -263,6 +288,7 @@ void listing_store_locked(struct supafs_catalog *c, struct folder *f, struct lis
 
 void folder_check_locked(struct supafs_catalog *c, struct folder *f)
 {
+	int64_t weight = 0;
 	size_t pos = 0;
 	const struct rec *r;
 
@@ -275,7 +301,10 @@ void folder_check_locked(struct supafs_catalog *c, struct folder *f)
 		assert(r->seq <= c->seq);
 		assert(r->state == REC_PENDING || !f->list || r->seq > f->list->seq);
 		assert(r->state == REC_UNKNOWN || !r->present || r->has_attr);
+		weight += r->weight;
+		assert(!f->list || r->weight == weight_of(f, r));
 	}
+	assert(weight == f->weight);
 }
 #else
 void folder_check_locked(struct supafs_catalog *c, struct folder *f)
@@ -288,12 +317,29 @@ void folder_check_locked(struct supafs_catalog *c, struct folder *f)
 /* --- Changes made here --------------------------------------------------------------------------
  */
 
+/* Is the name known as a folder's? */
+static bool known_folder_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str name)
+	SUPAFS_REQUIRES(c->lock);
+static bool known_folder_locked(struct supafs_catalog *c, struct folder *f, struct supafs_str name)
+{
+	const struct rec *r = rec_find_locked(c, f, name);
+	struct supafs_dirent ent;
+	struct ask a;
+
+	if (r && r->has_attr)
+		rec_entry(r, &ent);
+	else if (!f->list || ask_init(name, &a) < 0 || !listing_find(f->list, a.name, a.seg, &ent))
+		return false;
+	return ent.attr.folder;
+}
+
 int supafs_catalog_change(
 	struct supafs_catalog *c, const struct supafs_change *ch, uint64_t *ret_id)
 {
 	struct supafs_attr attr = ch->attr;
 	struct folder *f;
 	struct rec *r;
+	bool was_folder;
 
 	if (ch->name.n == 0 || ch->name.n > SUPAFS_NAME_MAX || ch->seg.n > SUPAFS_SEG_MAX)
 		return -EINVAL;
@@ -301,6 +347,7 @@ int supafs_catalog_change(
 	f = folder_get_locked(c, ch->prefix);
 	if (!f)
 		return -ENOMEM;
+	was_folder = !ch->present && known_folder_locked(c, f, ch->name);
 	if (ch->present && attr.ino == 0)
 		attr.ino = ino_for_locked(c, f, ch->name, attr.folder);
 	r = rec_put_locked(c, f,
@@ -312,6 +359,7 @@ int supafs_catalog_change(
 			.attr = ch->present ? &attr : NULL});
 	if (!r)
 		return -ENOMEM;
+	r->was_folder = was_folder;
 	r->id = ++c->ids;
 	*ret_id = r->id;
 	folder_touch_locked(c, f);
@@ -383,12 +431,14 @@ void supafs_catalog_ack(struct supafs_catalog *c, struct supafs_str prefix, stru
 	folder_check_locked(c, f);
 }
 
-static void unknown_locked(struct supafs_catalog *c, struct rec *r) SUPAFS_REQUIRES(c->lock);
-static void unknown_locked(struct supafs_catalog *c, struct rec *r)
+static void unknown_locked(struct supafs_catalog *c, struct folder *f, struct rec *r)
+	SUPAFS_REQUIRES(c->lock);
+static void unknown_locked(struct supafs_catalog *c, struct folder *f, struct rec *r)
 {
 	set_state_locked(c, r, REC_UNKNOWN);
 	r->seq = catalog_seq_locked(c);
 	r->expires_ns = 0;
+	set_weight(f, r, 0);
 }
 
 void supafs_catalog_undo(
@@ -402,7 +452,7 @@ void supafs_catalog_undo(
 	r = f ? pending_find_locked(c, f, seg, id) : NULL;
 	if (!r)
 		return;
-	unknown_locked(c, r);
+	unknown_locked(c, f, r);
 	folder_check_locked(c, f);
 }
 
@@ -450,7 +500,7 @@ static void forget_name_locked(
 
 	if (r) {
 		if (r->state != REC_PENDING)
-			unknown_locked(c, r);
+			unknown_locked(c, f, r);
 		return;
 	}
 	if (!f->list && f->users == 0)

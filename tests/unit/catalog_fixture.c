@@ -111,6 +111,6 @@ const char *fix_list(struct fix *x, const char *prefix)
 	uint64_t off = 0;
 	const char *text = fix_read(x, d, &off, SIZE_MAX);
 
-	d = supafs_dir_free(d);
+	(void)supafs_dir_free(d);
 	return text;
 }

@@ -109,7 +109,7 @@ static void read_set_locked(struct scripted *s, const struct supafs_list_args *a
 		(cursor->p[0] == 'f' ? strncmp(s->keys[i], from, strlen(from)) == 0
 				     : strcmp(s->keys[i], from) == 0))
 		i++;
-	while (i < s->n && strncmp(s->keys[i], a->prefix.p, a->prefix.n) == 0) {
+	while (i < s->n && supafs_str_starts(supafs_str_of(s->keys[i]), a->prefix)) {
 		const char *key = s->keys[i];
 		const char *slash = a->delimiter ? strchr(key + a->prefix.n, '/') : NULL;
 		size_t n = slash ? (size_t)(slash - key) + 1 : strlen(key);

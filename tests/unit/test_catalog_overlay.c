@@ -111,7 +111,7 @@ static void pending_wins_over_everything(void **state)
 	begin_race(x, &r);
 	assert_string_equal(fix_list(x, ""), "new");
 	scripted_remove(&x->store, "new");
-	fix_advance_ms(x, 10 * TTL_MS);
+	fix_advance_ms(x, INT64_C(10) * TTL_MS);
 	assert_string_equal(fix_list(x, ""), "new");
 	assert_size(x, "new", 42);
 	assert_int_equal(fix_lookup_fresh(x, "", "new"), 0);
@@ -460,6 +460,25 @@ static void emptiness_behind_pending_deletes(void **state)
 	assert_empty(x, false, false, false);
 }
 
+/* A file being deleted says nothing of the folder of its name. */
+static void emptiness_of_a_pair(void **state)
+{
+	struct fix *x = *state;
+
+	scripted_add(&x->store, "d/a", 1);
+	scripted_add(&x->store, "d/a/x", 1);
+	(void)fix_list(x, "d/");
+	(void)fix_change(x, "d/", "a", false, 0);
+	assert_empty(x, false, false, false);
+	scripted_remove(&x->store, "d/a/x");
+	assert_empty(x, true, false, false);
+	scripted_add(&x->store, "d/b/x", 1);
+	fix_advance_ms(x, TTL_MS);
+	(void)fix_list(x, "d/");
+	(void)fix_change(x, "d/", "b", false, 0); /* the folder itself is being removed */
+	assert_empty(x, true, false, false);
+}
+
 static void bad_changes(void **state)
 {
 	struct fix *x = *state;
@@ -497,6 +516,7 @@ int main(void)
 		T(count_merges),
 		T(emptiness),
 		T(emptiness_behind_pending_deletes),
+		T(emptiness_of_a_pair),
 		T(bad_changes),
 	};
 

@@ -23,12 +23,15 @@
  *	file `a` beside folder `a/…`       the file shows as `a`, the folder as `a=2F`
  *	empty segment (`w//x`)             a folder shown as `=2F`
  *	segments "." and ".."              shown as `=2E`, `=2E=2E`
- *	segment outside the server's class shown raw if that is a legal name, else hidden and
- *counted and when such a shown name is taken by an ordinary one, "=2F" is appended until it is
- *free.
+ *	segment that no name has (a byte out of the class, `x=2F`)   shown raw if that is a
+ *	                                                             legal name, else hidden
+ *	                                                             and counted
+ * When such a shown name is taken by an ordinary one, "=2F" is appended until it is free. Odd
+ * entries come behind the ordinary ones in a directory. A look-up of a name that may be an odd
+ * one walks the folder; `a=2F` finds the folder `a/` also when no file `a` is beside it.
  *
  * Inode numbers rise in listing order, are stable while a name stays known, and are never used
- *again for another name.
+ * again for another name.
  *
  * Memory: ≤ ~120 bytes an entry with its name; listings are dropped oldest first above
  * `memory` bytes (never one that a directory handle reads; overlay changes are never dropped).
@@ -122,7 +125,8 @@ int supafs_catalog_change(
 /* Confirmed by the server. `attr` (may be NULL) replaces the change's attributes. */
 void supafs_catalog_ack(struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg,
 	uint64_t id, const struct supafs_attr *attr);
-/* Did not happen: the name is unknown again (next look-up asks). */
+/* Did not happen: the name is unknown again (next look-up asks, and so does a directory handle
+ * that comes to it). */
 void supafs_catalog_undo(
 	struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg, uint64_t id);
 /* The placeholder of `prefix` was made or removed here. */
