@@ -90,11 +90,12 @@ static int build_layers(struct supafs_stack *s, const struct supafs_options *opt
 		.budget = RETRY_BUDGET,
 		.budget_burst = RETRY_BURST,
 	};
-	int r = supafs_store_new_retry(&retry, s->store, &s->store);
+	/* The limit lies below the retry: it sees each 429, and a pause between tries holds no
+	 * place. */
+	int r = supafs_store_new_limit(s->clock, (unsigned)opt->connections, s->store, &s->store);
 
 	if (r == 0)
-		r = supafs_store_new_limit(
-			s->clock, (unsigned)opt->connections, s->store, &s->store);
+		r = supafs_store_new_retry(&retry, s->store, &s->store);
 	if (r == 0)
 		r = supafs_store_new_stats(s->clock, s->store, &s->store);
 	if (r == 0) {
