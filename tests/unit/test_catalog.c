@@ -483,6 +483,41 @@ static void root_prefix(void **state)
 	fix_fini(&x);
 }
 
+/* The same answers over the memory store as over the scripted one. */
+static void memory_store(void **state)
+{
+	static const char *const keys[] = {"p/a", "p/a/x", "p/d/.emptyFolderPlaceholder", "p/zoo-a",
+		"p/zoo.txt", "p/zoo/x", "q"};
+	struct supafs_catalog_config cfg = {
+		.root = SUPAFS_STR("p/"), .ttl_ms = TTL_MS, .memory = MEMORY};
+	struct supafs_put_args put = {.meta = {SUPAFS_META_MTIME, 1600000000123456789, 0, 0, 0}};
+	struct supafs_store *store = NULL;
+	unsigned char id[16];
+	struct fix x;
+
+	(void)state;
+	fix_init(&x, TTL_MS, MEMORY, "");
+	x.c = supafs_catalog_free(x.c);
+	assert_int_equal(supafs_store_new_memory(&x.clock.base, &store), 0);
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		put.key = supafs_str_of(keys[i]);
+		assert_int_equal(store->ops->put(store, &x.call, &put, id, &x.fault), 0);
+	}
+	cfg.store = store;
+	cfg.clock = &x.clock.base;
+	assert_int_equal(supafs_catalog_new(&cfg, &x.c), 0);
+	assert_folder(&x, "", "zoo", "zoo");
+	assert_file(&x, "", "zoo-a", 0);
+	assert_int_equal(x.ent.attr.meta.mtime_ns, 1600000000123456789);
+	assert_folder(&x, "", "a=2F", "a");
+	assert_string_equal(fix_list(&x, ""), "a|d/|zoo-a|zoo.txt|zoo/|a=2F/");
+	assert_string_equal(fix_list(&x, "d/"), "");
+	assert_string_equal(fix_list(&x, "zoo/"), "x");
+	fix_fini(&x);
+	store = supafs_store_free(store);
+	assert_null(store);
+}
+
 static void store_errors(void **state)
 {
 	struct fix *x = *state;
@@ -531,6 +566,7 @@ int main(void)
 		T(fresh_asks),
 		T(inode_numbers_stay),
 		T(store_errors),
+		cmocka_unit_test(memory_store),
 		cmocka_unit_test(ttl_zero),
 		cmocka_unit_test(root_prefix),
 	};
