@@ -81,7 +81,7 @@ int supafs_check_mountpoint(const char *given, char *ret_path, struct supafs_pro
 
 static bool in_path(const char *program)
 {
-	const char *path = getenv("PATH");
+	const char *path = secure_getenv("PATH");
 	char full[PATH_MAX];
 
 	while (path && *path) {

@@ -190,7 +190,7 @@ static int start_log(const struct supafs_options *opt, struct supafs_problem *p)
 		[SUPAFS_OPT_LOG_DEBUG] = SUPAFS_LOG_DEBUG,
 	};
 
-	if (supafs_log_init(levels[opt->log_level], getenv("SUPAFS_DEBUG")) == 0)
+	if (supafs_log_init(levels[opt->log_level], secure_getenv("SUPAFS_DEBUG")) == 0)
 		return 0;
 	return usage(p, "SUPAFS_DEBUG names an unknown part (SUPAFS_DEBUG=help lists them)");
 }
@@ -275,7 +275,7 @@ static int refuse(const struct supafs_problem *p)
 static int mount_line(const struct line *l)
 {
 	struct supafs_mount_args *a = calloc(1, sizeof(*a));
-	struct supafs_problem p;
+	struct supafs_problem p = {0};
 	int code;
 
 	if (!a) {
@@ -304,7 +304,7 @@ static int command(int argc, char **argv,
 	int (*parse)(struct line *l, int argc, char **argv, struct supafs_problem *p))
 {
 	supafs_cleanup(fini_line) struct line l = {0};
-	struct supafs_problem p;
+	struct supafs_problem p = {0};
 
 	supafs_buf_init(&l.options, OPTIONS_MAX);
 	if (parse(&l, argc, argv, &p) < 0)

@@ -53,8 +53,8 @@ static int open_daemon(const struct supafs_record *rec)
 
 	if (fd < 0)
 		return -1;
-	/* Asked after opening: the descriptor holds on to what was there then. A process that has ended
-	 * and that nobody has waited for is gone as well. */
+	/* Asked after opening: the descriptor holds on to what was there then. A process that has
+	 * ended and that nobody has waited for is gone as well. */
 	if (supafs_process_start(rec->pid) != rec->start || poll(&pfd, 1, 0) > 0) {
 		(void)close(fd);
 		return -1;

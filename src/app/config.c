@@ -61,7 +61,7 @@ static int keep(struct supafs_config *c, const struct supafs_config_variable *v,
 static int load_environment(struct supafs_config *c)
 {
 	for (const struct supafs_config_variable *v = variables; v->name; v++) {
-		char *value = getenv(v->name);
+		char *value = secure_getenv(v->name);
 		int r = value ? keep(c, v, value) : 0;
 
 		if (value && v->secret)
@@ -177,7 +177,7 @@ static bool legal_name(const char *name)
 static int load_named(struct supafs_config *c, const char *name, struct supafs_problem *p)
 {
 	char user[4096] = "", system[512];
-	const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	const char *base = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
 
 	if (!legal_name(name) || strlen(name) > 200) {
 		supafs_problem_set(p, SUPAFS_MSG_CONFIG_NAME, "name", name, NULL);

@@ -20,7 +20,9 @@ static bool at_end(const struct reader *r)
 
 static char peek(const struct reader *r)
 {
-	return at_end(r) ? '\0' : *r->p;
+	if (at_end(r))
+		return '\0';
+	return *r->p;
 }
 
 static char next(struct reader *r)

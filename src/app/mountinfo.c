@@ -75,12 +75,12 @@ static bool parse_line(char *line, const char *path, struct supafs_mounted *ret)
 bool supafs_mountinfo_find(const char *path, struct supafs_mounted *ret)
 {
 	supafs_cleanup(close_file) FILE *f = fopen("/proc/self/mountinfo", "re");
-	supafs_autofree char *line = malloc(LINE_MAX_BYTES);
+	char line[LINE_MAX_BYTES];
 	bool found = false;
 
-	if (!f || !line)
+	if (!f)
 		return false;
-	while (fgets(line, LINE_MAX_BYTES, f)) {
+	while (fgets(line, sizeof(line), f)) {
 		struct supafs_mounted m;
 
 		if (parse_line(line, path, &m)) {

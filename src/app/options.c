@@ -421,15 +421,14 @@ static void print_details(const struct supafs_option *opt)
 {
 	char range[80];
 
-	if (opt->type == SUPAFS_OPT_FLAG)
-		(void)printf(" [%s]\n", opt->def);
-	else if (opt->def && opt->max > 0) {
+	if (!opt->def) {
+		(void)printf("\n");
+	} else if (opt->max > 0) {
 		format_range(opt, range, sizeof(range));
 		(void)printf(" [%s; %s]\n", opt->def, range);
-	} else if (opt->def)
+	} else {
 		(void)printf(" [%s]\n", opt->def);
-	else
-		(void)printf("\n");
+	}
 }
 
 void supafs_options_print(void)

@@ -29,7 +29,7 @@ uint64_t supafs_stable_hash(const char *text)
 
 int supafs_place_cache_base(const char *option, char *out, struct supafs_problem *p)
 {
-	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	const char *xdg = secure_getenv("XDG_CACHE_HOME"), *home = secure_getenv("HOME");
 	int n;
 
 	if (option && *option) {
@@ -107,7 +107,7 @@ int supafs_place_cache(
 
 int supafs_place_records(uid_t user, char *out)
 {
-	const char *run = getenv("XDG_RUNTIME_DIR");
+	const char *run = secure_getenv("XDG_RUNTIME_DIR");
 	struct supafs_problem p;
 	char base[PATH_MAX];
 	int n;

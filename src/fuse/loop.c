@@ -104,7 +104,7 @@ static int loop(struct supafs_fuse *f)
 
 int supafs_fuse_loop(struct supafs_fuse *f)
 {
-	struct watch watch;
+	struct watch watch = {.end_fd = -1};
 	int r = watch_start(&watch, f);
 
 	if (r < 0)

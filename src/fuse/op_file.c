@@ -169,9 +169,10 @@ static void op_lseek(
 }
 
 /* The signature is libfuse's. */
+// NOLINTNEXTLINE(readability-function-size)
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t node_in, off_t off_in,
-	struct fuse_file_info *fi_in, fuse_ino_t node_out, // NOLINT(readability-function-size)
-	off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags)
+	struct fuse_file_info *fi_in, fuse_ino_t node_out, off_t off_out,
+	struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct op op;
 	struct supafs_copy_range range = {
