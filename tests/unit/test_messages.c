@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 /* clang-format on */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +58,13 @@ static void test_long(void **state)
 	assert_true(strlen(p.text) < sizeof(p.text));
 }
 
+static char upper(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		return (char)('A' + (c - 'a'));
+	return c;
+}
+
 /* "{mnt}" stands in the page as MNT; line breaks of the page count as blanks. */
 static void as_in_page(const char *text, char *out, size_t size)
 {
@@ -66,10 +72,13 @@ static void as_in_page(const char *text, char *out, size_t size)
 	bool place = false;
 
 	for (; *text && n + 1 < size; text++) {
-		if (*text == '{' || *text == '}')
+		if (*text == '{' || *text == '}') {
 			place = *text == '{';
-		else
-			out[n++] = place ? (char)toupper((unsigned char)*text) : *text;
+			continue;
+		}
+		out[n++] = *text;
+		if (place)
+			out[n - 1] = upper(*text);
 	}
 	out[n] = '\0';
 }
@@ -102,24 +111,24 @@ static void test_page(void **state)
 
 static const struct {
 	int r;
-	const char *code;
 	enum supafs_fault_class class;
-	bool public_key;
+	const char *code;
 	enum supafs_msg id;
+	bool public_key;
 } probes[] = {
-	{-EACCES, "TokenExpired", SUPAFS_FAULT_AUTH, false, SUPAFS_MSG_KEY_EXPIRED},
-	{-EACCES, "TokenSignature", SUPAFS_FAULT_AUTH, false, SUPAFS_MSG_KEY_REFUSED},
-	{-EACCES, "Whatever", SUPAFS_FAULT_AUTH, false, SUPAFS_MSG_KEY_REFUSED},
-	{-ENOENT, "NoSuchBucket", SUPAFS_FAULT_MISSING, false, SUPAFS_MSG_BUCKET_MISSING},
-	{-ENOENT, "NoSuchBucket", SUPAFS_FAULT_MISSING, true, SUPAFS_MSG_BUCKET_HIDDEN},
-	{-ENOENT, "PublicKey", SUPAFS_FAULT_MISSING, true, SUPAFS_MSG_BUCKET_HIDDEN},
-	{-EPROTO, "NotStorage", SUPAFS_FAULT_PERMANENT, false, SUPAFS_MSG_WRONG_URL},
-	{-EOPNOTSUPP, "OldServer", SUPAFS_FAULT_PERMANENT, false, SUPAFS_MSG_SERVER_OLD},
-	{-ECONNREFUSED, "", SUPAFS_FAULT_TRANSIENT, false, SUPAFS_MSG_UNREACHABLE},
-	{-EHOSTUNREACH, "Unreachable", SUPAFS_FAULT_TRANSIENT, false, SUPAFS_MSG_UNREACHABLE},
-	{-ETIMEDOUT, "", SUPAFS_FAULT_TRANSIENT, false, SUPAFS_MSG_SERVER_SILENT},
-	{-ECONNABORTED, "TLS", SUPAFS_FAULT_PERMANENT, false, SUPAFS_MSG_TLS},
-	{-EIO, "InternalError", SUPAFS_FAULT_TRANSIENT, false, SUPAFS_MSG_SERVER_ERROR},
+	{-EACCES, SUPAFS_FAULT_AUTH, "TokenExpired", SUPAFS_MSG_KEY_EXPIRED, false},
+	{-EACCES, SUPAFS_FAULT_AUTH, "TokenSignature", SUPAFS_MSG_KEY_REFUSED, false},
+	{-EACCES, SUPAFS_FAULT_AUTH, "Whatever", SUPAFS_MSG_KEY_REFUSED, false},
+	{-ENOENT, SUPAFS_FAULT_MISSING, "NoSuchBucket", SUPAFS_MSG_BUCKET_MISSING, false},
+	{-ENOENT, SUPAFS_FAULT_MISSING, "NoSuchBucket", SUPAFS_MSG_BUCKET_HIDDEN, true},
+	{-ENOENT, SUPAFS_FAULT_MISSING, "PublicKey", SUPAFS_MSG_BUCKET_HIDDEN, true},
+	{-EPROTO, SUPAFS_FAULT_PERMANENT, "NotStorage", SUPAFS_MSG_WRONG_URL, false},
+	{-EOPNOTSUPP, SUPAFS_FAULT_PERMANENT, "OldServer", SUPAFS_MSG_SERVER_OLD, false},
+	{-ECONNREFUSED, SUPAFS_FAULT_TRANSIENT, "", SUPAFS_MSG_UNREACHABLE, false},
+	{-EHOSTUNREACH, SUPAFS_FAULT_TRANSIENT, "Unreachable", SUPAFS_MSG_UNREACHABLE, false},
+	{-ETIMEDOUT, SUPAFS_FAULT_TRANSIENT, "", SUPAFS_MSG_SERVER_SILENT, false},
+	{-ECONNABORTED, SUPAFS_FAULT_PERMANENT, "TLS", SUPAFS_MSG_TLS, false},
+	{-EIO, SUPAFS_FAULT_TRANSIENT, "InternalError", SUPAFS_MSG_SERVER_ERROR, false},
 };
 
 static void test_probe(void **state)
