@@ -106,8 +106,9 @@ static void read_set_locked(struct scripted *s, const struct supafs_list_args *a
 		(void)snprintf(from, sizeof(from), "%.*s", (int)cursor->n - 1, cursor->p + 1);
 	i = lower(s, from);
 	while (cursor->n > 0 && i < s->n &&
-		(cursor->p[0] == 'f' ? strncmp(s->keys[i], from, strlen(from)) == 0
-				     : strcmp(s->keys[i], from) == 0))
+		(cursor->p[0] == 'f'
+				? supafs_str_starts(supafs_str_of(s->keys[i]), supafs_str_of(from))
+				: strcmp(s->keys[i], from) == 0))
 		i++;
 	while (i < s->n && supafs_str_starts(supafs_str_of(s->keys[i]), a->prefix)) {
 		const char *key = s->keys[i];
@@ -121,7 +122,7 @@ static void read_set_locked(struct scripted *s, const struct supafs_list_args *a
 		take_item(p, key, n, slash != NULL, s->sizes[i]);
 		do
 			i++;
-		while (slash && i < s->n && strncmp(s->keys[i], key, n) == 0);
+		while (slash && i < s->n && strncmp(s->keys[i], p->it[p->n - 1].key, n) == 0);
 	}
 }
 
