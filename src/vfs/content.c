@@ -129,10 +129,12 @@ static struct vfs_content *new_content(const struct supafs_attr *attr)
 }
 
 int vfs_content_get(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
-	struct vfs_content **ret_c)
+	const uint32_t *sends, struct vfs_content **ret_c)
 {
 	SUPAFS_SCOPED_LOCK(&v->ns);
 	if (!node->content) {
+		if (sends && *sends != node->sends)
+			return -EAGAIN;
 		node->content = new_content(attr);
 		if (!node->content)
 			return -ENOMEM;
@@ -195,6 +197,12 @@ bool vfs_content_is_local(struct vfs_content *c)
 	return !c->unlinked && (vfs_state_unsent(c->state) || c->attrs_wait);
 }
 
+bool vfs_content_is_pending(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->pending;
+}
+
 static void attr_locked(const struct vfs_content *c, uint64_t ino, struct supafs_attr *ret)
 {
 	*ret = (struct supafs_attr){
@@ -249,8 +257,8 @@ static void take_over_locked(struct vfs_content *c, const struct supafs_attr *at
 		c->sent_here = false;
 }
 
-int vfs_content_adopt(
-	struct vfs_content *c, struct supafs_call *call, const struct supafs_attr *attr)
+int vfs_content_adopt(struct vfs_content *c, struct supafs_call *call,
+	const struct supafs_attr *attr, unsigned stamp)
 {
 	struct supafs_spool *gone = NULL;
 	struct vfs_wait w;
@@ -262,11 +270,12 @@ int vfs_content_adopt(
 		bool same = same_content(c, attr);
 
 		/* A spool that others read from goes when they have come out. */
-		while (r == 0 && c->state == VFS_SAVED && !same && c->io > 0) {
+		while (r == 0 && c->stamp == stamp && c->state == VFS_SAVED && !same && c->io > 0) {
 			r = vfs_wait_step(&w);
 			same = same_content(c, attr);
 		}
-		if (r == 0 && !c->unlinked && !c->attrs_wait && !vfs_state_unsent(c->state)) {
+		if (r == 0 && c->stamp == stamp && !c->unlinked && !c->attrs_wait &&
+			!vfs_state_unsent(c->state)) {
 			if (!same) {
 				c->epoch++;
 				c->sent_here = false;
@@ -486,25 +495,46 @@ void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed)
 	supafs_cond_broadcast(&c->cond);
 }
 
-int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *node, mode_t mode, bool exclusive)
+/* The node and its content, dirty. Only the announcement can fail once both are there. */
+static int born_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
+	struct body *b) SUPAFS_REQUIRES(v->ns);
+static int born_locked(
+	struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c, struct body *b)
+{
+	c->refs = 1;
+	node->content = c;
+	node->refs++;
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return install_locked(v, node, c, b);
+}
+
+int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *parent,
+	const struct supafs_dirent *ent, bool exclusive, struct vfs_node **ret_node)
 {
 	supafs_cleanup(body_fini) struct body b = {0};
-	struct vfs_content *c = node->content;
-	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
-	int r = supafs_spool_new(v->cfg.spool, 0, &b.spool);
+	struct vfs_content *c = new_content(&ent->attr);
+	struct vfs_node *node = NULL;
+	int r = c ? supafs_spool_new(v->cfg.spool, 0, &b.spool) : -ENOMEM;
 
-	if (r != 0)
-		return r;
-	SUPAFS_SCOPED_LOCK(&v->ns);
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	c->exclusive = exclusive;
-	c->meta = (struct supafs_meta){
-		.has = SUPAFS_META_MTIME | SUPAFS_META_MODE,
-		.mtime_ns = now,
-		.mode = mode & 07777,
-	};
-	c->modified_ns = now;
-	return install_locked(v, node, c, &b);
+	if (r == 0) {
+		SUPAFS_SCOPED_LOCK(&v->ns);
+		c->remote = false;
+		c->exclusive = exclusive;
+		r = vfs_node_make_locked(v, parent, ent, &node);
+		if (r == 0)
+			r = born_locked(v, node, supafs_steal(&c), &b);
+		if (r != 0 && node)
+			vfs_node_detach_locked(v, node);
+	}
+	vfs_content_destroy(c);
+	if (r != 0 && node) {
+		vfs_content_put(v, node);
+		vfs_node_forget(v, node->id, 1);
+		vfs_node_put(v, node);
+	}
+	if (r == 0)
+		*ret_node = node;
+	return r;
 }
 
 struct filler {

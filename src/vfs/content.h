@@ -72,9 +72,11 @@ struct vfs_content {
 /* --- Life --------------------------------------------------------------------------------------
  */
 
-/* The content of a file, with a reference; made from `attr` if there is none. 0, -ENOMEM. */
+/* The content of a file, with a reference; made from `attr` if there is none. 0, -ENOMEM. With
+ * `sends` (may be NULL), node->sends before attr was asked for: -EAGAIN when it has risen since, so
+ * that attr may be older than what was sent from here. */
 int vfs_content_get(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
-	struct vfs_content **ret_c);
+	const uint32_t *sends, struct vfs_content **ret_c);
 /* The one that is there, with a reference, or NULL. */
 struct vfs_content *vfs_content_peek(struct supafs_vfs *v, struct vfs_node *node);
 void vfs_content_put(struct supafs_vfs *v, struct vfs_node *node);
@@ -86,12 +88,15 @@ void vfs_content_destroy(struct vfs_content *c);
 uint64_t vfs_content_size_locked(const struct vfs_content *c);
 /* Something the server has not, or attributes that wait. */
 bool vfs_content_is_local(struct vfs_content *c);
+/* Has the view a change of ours for it? */
+bool vfs_content_is_pending(struct vfs_content *c);
 bool vfs_state_unsent(enum vfs_state state);
 /* Attributes as shown; `ino` is the caller's. */
 void vfs_content_attr(struct vfs_content *c, uint64_t ino, struct supafs_attr *ret);
-/* A look-up of the server has shown `attr`: take it over when nothing local is in its way. */
-int vfs_content_adopt(
-	struct vfs_content *c, struct supafs_call *call, const struct supafs_attr *attr);
+/* A look-up of the server has shown `attr`: take it over when nothing local is in its way, and
+ * nothing has changed here since `stamp` (c->stamp before it was asked for). */
+int vfs_content_adopt(struct vfs_content *c, struct supafs_call *call,
+	const struct supafs_attr *attr, unsigned stamp);
 /* From vfs_node_detach_locked(). */
 void vfs_content_unlinked(struct vfs_content *c);
 
@@ -104,8 +109,11 @@ int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs
 	unsigned epoch, bool cut);
 /* After it; `changed`: modification time is now. */
 void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed);
-/* A new file: DIRTY, nothing at the server. */
-int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *node, mode_t mode, bool exclusive);
+/* A new file: its node (with a reference and a look-up) and its content (with a reference), DIRTY,
+ * nothing at the server, in the view. Both at once, so that nobody meets one without the other.
+ * -EEXIST as vfs_node_make_locked(). */
+int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *parent,
+	const struct supafs_dirent *ent, bool exclusive, struct vfs_node **ret_node);
 /* Missing bytes of [off, off + n) into the spool. The caller is one of `writers` or `io`. */
 int vfs_content_fill(struct vfs_content *c, struct supafs_call *call, uint64_t off, uint64_t n,
 	struct supafs_fault *fault);

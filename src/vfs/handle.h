@@ -59,6 +59,9 @@ int vfs_handles_init(struct supafs_vfs *v);
  * -ENOENT, or -ESTALE when another kind of thing has its name. */
 int vfs_current(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, bool etag,
 	struct supafs_attr *ret, struct supafs_fault *fault);
+/* The content of a file with a reference, brought up to date if nothing local is in the way. */
+int vfs_content_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	bool etag, struct supafs_fault *fault);
 /* A name in a folder, by the view: waits for renames of the folder and settles a gathered delete
  * of the name. */
 int vfs_look(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,

@@ -298,16 +298,45 @@ int vfs_node_obtain(struct supafs_vfs *v, struct vfs_node *parent, const struct 
 	return 0;
 }
 
+int vfs_node_make_locked(struct supafs_vfs *v, struct vfs_node *parent,
+	const struct supafs_dirent *ent, struct vfs_node **ret_node)
+{
+	struct vfs_node *node;
+	int r;
+
+	if (!parent->linked)
+		return -ENOENT;
+	node = vfs_node_find_locked(v, parent, (struct supafs_str){ent->name, ent->name_n});
+	if (node && node->content && vfs_content_is_local(node->content))
+		return -EEXIST;
+	if (node) /* the kernel still knows what the server has no more */
+		vfs_node_detach_locked(v, node);
+	r = make_locked(v, parent, ent, &node);
+	if (r != 0)
+		return r;
+	node->refs++;
+	node->lookups++;
+	node->ino = ent->attr.ino;
+	*ret_node = node;
+	return 0;
+}
+
 int vfs_node_move_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_node *parent,
 	const struct vfs_place *place)
 {
 	char *block = pack_names((struct supafs_str){place->name, place->name_n},
 		(struct supafs_str){place->seg, place->seg_n});
 	const struct name_key old = key_of(node);
-	struct vfs_node *old_parent = node->parent;
+	struct vfs_node *old_parent = node->parent, *there;
 
-	if (!block)
-		return -ENOMEM;
+	if (!block || !node->linked) {
+		free(block);
+		return block ? -ENOENT : -ENOMEM;
+	}
+	/* Whoever has the name now, the target or a file that was made meanwhile, is replaced. */
+	there = vfs_node_find_locked(v, parent, (struct supafs_str){place->name, place->name_n});
+	if (there && there != node)
+		vfs_node_detach_locked(v, there);
 	(void)supafs_map_remove(v->by_name, name_hash(&old), &old);
 	supafs_list_remove(&node->sibling);
 	node->linked = false;
@@ -370,7 +399,7 @@ int vfs_node_place(struct supafs_vfs *v, const struct vfs_node *node, struct vfs
 	return vfs_node_place_locked(v, node, ret);
 }
 
-static bool is_below(const struct vfs_node *node, const struct vfs_node *top)
+bool vfs_node_is_below(const struct vfs_node *node, const struct vfs_node *top)
 {
 	for (; node; node = node->parent) {
 		if (node == top)
@@ -395,7 +424,7 @@ int vfs_node_below(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node_l
 		return -ENOMEM;
 	pos = 0;
 	while ((node = supafs_map_next(v->by_id, &pos)) != NULL) {
-		if (!node->content || !is_below(node, top))
+		if (!node->content || !vfs_node_is_below(node, top))
 			continue;
 		node->refs++;
 		ret->p[ret->n++] = node;

@@ -40,6 +40,7 @@ struct vfs_node {
 	uint64_t lookups;
 	uint64_t ino;
 	uint64_t pages_hash;
+	uint32_t sends;          /* rises when the server's object is changed from here */
 	struct vfs_node *parent; /* NULL: the root; kept (and referenced) after unlink */
 	struct supafs_list sibling;
 	struct supafs_list children; /* linked ones */
@@ -68,9 +69,15 @@ struct vfs_node *vfs_node_find_locked(struct supafs_vfs *v, const struct vfs_nod
 int vfs_node_obtain(struct supafs_vfs *v, struct vfs_node *parent, const struct supafs_dirent *ent,
 	uint64_t lookups, struct vfs_node **ret_node);
 
+/* The node of a file that is made here, with a reference and a look-up. -EEXIST when another has
+ * been made under the name meanwhile. */
+int vfs_node_make_locked(struct supafs_vfs *v, struct vfs_node *parent,
+	const struct supafs_dirent *ent, struct vfs_node **ret_node) SUPAFS_REQUIRES(v->ns);
+
 /* Takes the name away (unlink, or replaced by a rename). */
 void vfs_node_detach_locked(struct supafs_vfs *v, struct vfs_node *node) SUPAFS_REQUIRES(v->ns);
-/* Gives a linked node another place; whoever was there must be detached. 0 or -ENOMEM. */
+/* Gives a linked node another place; whoever is there loses it. 0, -ENOMEM, or
+ * -ENOENT when it has no place any more. */
 int vfs_node_move_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_node *parent,
 	const struct vfs_place *place) SUPAFS_REQUIRES(v->ns);
 
@@ -89,5 +96,7 @@ struct vfs_node_list {
 };
 int vfs_node_below(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node_list *ret);
 void vfs_node_list_fini(struct supafs_vfs *v, struct vfs_node_list *list);
+/* Is it `top`, or has it its place under it? */
+bool vfs_node_is_below(const struct vfs_node *node, const struct vfs_node *top);
 /* Does a folder have a child with content that the server has not? */
 bool vfs_node_has_local(struct supafs_vfs *v, struct vfs_node *folder);

@@ -7,6 +7,8 @@
 #include "keyq.h"
 #include "mime.h"
 
+#define CREATE_TRIES 50
+
 int vfs_check_size(const struct supafs_vfs *v, uint64_t size)
 {
 	const uint64_t limit = v->cfg.bucket ? v->cfg.bucket->size_limit : 0;
@@ -98,29 +100,51 @@ static void leave_content(struct vfs_handle *h, struct vfs_content *c)
 	c->open_write -= h->writable;
 }
 
-/* The node's content with a reference, brought up to date if nothing local is in the way. */
-static int content_for_open(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
-	int flags, struct supafs_fault *fault)
+static bool is_known(struct vfs_content *c, unsigned *ret_stamp)
 {
-	const bool cut = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY;
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	*ret_stamp = c->stamp;
+	return c->unlinked || c->attrs_wait || vfs_state_unsent(c->state);
+}
+
+static uint32_t sends_of(struct supafs_vfs *v, const struct vfs_node *node)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	return node->sends;
+}
+
+static int content_once(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	bool etag, struct supafs_fault *fault)
+{
+	const uint32_t sends = sends_of(v, node);
 	struct vfs_content *c = vfs_content_peek(v, node);
 	struct supafs_attr attr;
+	unsigned stamp;
 	int r;
 
-	if (c) {
-		SUPAFS_SCOPED_LOCK(&c->lock);
-		if (c->unlinked || c->attrs_wait || vfs_state_unsent(c->state))
-			return 0;
+	if (!c) {
+		r = vfs_current(v, call, node, etag, &attr, fault);
+		return r == 0 ? vfs_content_get(v, node, &attr, &sends, &c) : r;
 	}
-	r = vfs_current(v, call, node, !cut, &attr, fault);
-	if (r == 0 && !c)
-		return vfs_content_get(v, node, &attr, &c);
+	if (is_known(c, &stamp))
+		return 0;
+	r = vfs_current(v, call, node, etag, &attr, fault);
 	if (r == 0)
-		r = vfs_content_adopt(c, call, &attr);
-	if (r != 0 && c)
+		r = vfs_content_adopt(c, call, &attr, stamp);
+	if (r != 0)
 		vfs_content_put(v, node);
-	/* The kernel looks the name up again, which gives the true answer. */
-	return r == -ENOENT ? -ESTALE : r;
+	return r;
+}
+
+int vfs_content_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	bool etag, struct supafs_fault *fault)
+{
+	int r;
+
+	do
+		r = content_once(v, call, node, etag, fault);
+	while (r == -EAGAIN && supafs_call_check(call) == 0);
+	return r;
 }
 
 /* Makes the handle; the content's reference is the caller's until success. */
@@ -147,11 +171,13 @@ static int make_handle(
 int vfs_open_node(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, int flags,
 	struct supafs_open_result *ret, struct supafs_fault *fault)
 {
+	const bool cut = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY;
 	struct vfs_handle *h = NULL;
-	int r = content_for_open(v, call, node, flags, fault);
+	int r = vfs_content_now(v, call, node, !cut, fault);
 
-	if (r != 0)
-		return r;
+	if (r !=
+		0) /* of a name that is gone the kernel then asks again, and gets the true answer */
+		return r == -ENOENT ? -ESTALE : r;
 	r = make_handle(v, node, flags, &h);
 	if (r != 0) {
 		vfs_content_put(v, node);
@@ -191,42 +217,32 @@ int supafs_vfs_open(struct supafs_vfs *v, struct supafs_call *call, uint64_t nod
 /* --- Create
  * --------------------------------------------------------------------------------------- */
 
+/* What a create returns. */
+struct vfs_created {
+	struct supafs_node_info info;
+	struct supafs_open_result open;
+};
+
 /* The node of a new file, dirty, in the view. */
 static int make_file(struct supafs_vfs *v, struct vfs_node *parent, const struct vfs_place *place,
 	const struct supafs_create *cr, struct vfs_node **ret_node)
 {
-	struct supafs_dirent ent = {.name_n = place->name_n, .seg_n = place->seg_n};
-	struct vfs_content *c;
-	struct vfs_node *node;
-	int r;
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+	struct supafs_dirent ent = {.name_n = place->name_n,
+		.seg_n = place->seg_n,
+		.attr = {.ino = supafs_catalog_ino(v->cfg.catalog),
+			.modified_ns = now,
+			.meta = {.has = SUPAFS_META_MTIME | SUPAFS_META_MODE,
+				.mtime_ns = now,
+				.mode = cr->mode & 07777}}};
 
 	memcpy(ent.name, place->name, place->name_n + 1);
 	memcpy(ent.seg, place->seg, place->seg_n + 1);
-	ent.attr.ino = supafs_catalog_ino(v->cfg.catalog);
-	r = vfs_node_obtain(v, parent, &ent, 1, &node);
-	if (r != 0)
-		return r;
-	r = vfs_content_get(v, node, NULL, &c);
-	if (r == 0) {
-		r = vfs_content_birth(v, node, cr->mode, (cr->flags & O_EXCL) != 0);
-		if (r == 0) {
-			*ret_node = node;
-			return 0;
-		}
-		{
-			SUPAFS_SCOPED_LOCK(&v->ns);
-			vfs_node_detach_locked(v, node);
-		}
-		vfs_content_put(v, node);
-	}
-	vfs_node_forget(v, node->id, 1);
-	vfs_node_put(v, node);
-	return r;
+	return vfs_content_birth(v, parent, &ent, (cr->flags & O_EXCL) != 0, ret_node);
 }
 
 static int create_new(struct supafs_vfs *v, struct vfs_node *parent, const struct vfs_place *place,
-	const struct supafs_create *cr, struct supafs_node_info *ret_info,
-	struct supafs_open_result *ret)
+	const struct supafs_create *cr, struct vfs_created *ret)
 {
 	struct vfs_handle *h = NULL;
 	struct vfs_node *node;
@@ -239,8 +255,8 @@ static int create_new(struct supafs_vfs *v, struct vfs_node *parent, const struc
 	r = make_handle(v, node, cr->flags, &h);
 	if (r == 0) {
 		h->fresh = true;
-		vfs_info(v, node, NULL, ret_info);
-		*ret = (struct supafs_open_result){.fh = h->id};
+		vfs_info(v, node, NULL, &ret->info);
+		ret->open = (struct supafs_open_result){.fh = h->id};
 	} else {
 		vfs_content_put(v, node);
 		vfs_node_forget(v, node->id, 1);
@@ -257,8 +273,7 @@ struct existing {
 };
 
 static int open_existing(struct supafs_vfs *v, struct supafs_call *call, const struct existing *ex,
-	struct supafs_node_info *ret_info, struct supafs_open_result *ret,
-	struct supafs_fault *fault)
+	struct vfs_created *ret, struct supafs_fault *fault)
 {
 	struct vfs_node *node;
 	int r;
@@ -270,18 +285,17 @@ static int open_existing(struct supafs_vfs *v, struct supafs_call *call, const s
 	r = vfs_node_obtain(v, ex->parent, ex->ent, 1, &node);
 	if (r != 0)
 		return r;
-	r = vfs_open_node(v, call, node, ex->flags, ret, fault);
+	r = vfs_open_node(v, call, node, ex->flags, &ret->open, fault);
 	if (r == 0)
-		vfs_info(v, node, &ex->ent->attr, ret_info);
+		vfs_info(v, node, &ex->ent->attr, &ret->info);
 	else
 		vfs_node_forget(v, node->id, 1);
 	vfs_node_put(v, node);
 	return r;
 }
 
-static int create_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
-	const struct supafs_create *cr, struct supafs_node_info *ret_info,
-	struct supafs_open_result *ret, struct supafs_fault *fault)
+static int create_once(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
+	const struct supafs_create *cr, struct vfs_created *ret, struct supafs_fault *fault)
 {
 	struct supafs_dirent ent;
 	struct vfs_place place;
@@ -289,22 +303,24 @@ static int create_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	int r = vfs_look(v, call, parent, cr->name, &ent, fault);
 
 	if (r == 0)
-		return open_existing(v, call, &(const struct existing){parent, &ent, cr->flags},
-			ret_info, ret, fault);
+		r = open_existing(
+			v, call, &(const struct existing){parent, &ent, cr->flags}, ret, fault);
 	if (r != -ENOENT)
 		return r;
 	r = vfs_node_dir(v, parent, &dir);
 	if (r == 0)
 		r = vfs_place_new(v, &place, &dir, cr->name, false);
-	return r == 0 ? create_new(v, parent, &place, cr, ret_info, ret) : r;
+	if (r != 0)
+		return r;
+	r = create_new(v, parent, &place, cr, ret);
+	return r == -EEXIST ? -EAGAIN : r;
 }
 
 int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_create *cr, struct supafs_node_info *ret_info,
 	struct supafs_open_result *ret, struct supafs_fault *fault)
 {
-	struct supafs_node_info info = {0};
-	struct supafs_open_result out = {0};
+	struct vfs_created made = {0};
 	struct vfs_node *parent = NULL;
 	int r;
 
@@ -314,13 +330,16 @@ int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 	r = vfs_node_get_folder(v, cr->parent, &parent);
 	if (r != 0)
 		return r;
-	r = create_in(v, call, parent, cr, &info, &out, fault);
+	/* Again when somebody else made it between look-up and make. */
+	r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < CREATE_TRIES; tries++)
+		r = create_once(v, call, parent, cr, &made, fault);
 	vfs_node_put(v, parent);
 	if (r == 0) {
-		*ret_info = info;
-		*ret = out;
+		*ret_info = made.info;
+		*ret = made.open;
 	}
-	return vfs_errno(r);
+	return r == -EAGAIN ? -ESTALE : vfs_errno(r);
 }
 
 /* --- Release

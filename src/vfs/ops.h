@@ -10,6 +10,7 @@ int vfs_ticket_take(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	struct vfs_ticket *t, struct vfs_place *place);
 /* Puts the pending change of an unsent file into the view again, where the node is now. */
 void vfs_reannounce(struct supafs_vfs *v, struct vfs_node *node);
+void vfs_reannounce_locked(struct supafs_vfs *v, struct vfs_node *node) SUPAFS_REQUIRES(v->ns);
 
 /* A rename between its first look and its end. References to all nodes. */
 struct vfs_renaming {

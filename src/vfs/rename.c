@@ -118,6 +118,7 @@ static int switch_names(struct vfs_renaming *rn, const struct supafs_attr *attr)
 		if (rn->target)
 			vfs_node_detach_locked(v, rn->target);
 		r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
+		rn->node->sends++;
 		vfs_view_absent(v, &rn->from);
 		if (attr)
 			vfs_view_present(v, &rn->to, attr);
@@ -181,6 +182,7 @@ static int rename_by_upload(struct vfs_renaming *rn, bool remote)
 		r = remove_source(rn);
 	if (r != 0) { /* both names are there now: shown as the server has them */
 		vfs_view_present(rn->v, &rn->to, &sent);
+		vfs_view_present(rn->v, &rn->from, &rn->attr);
 		vfs_view_forget(rn->v, &rn->from);
 		return r;
 	}
@@ -244,7 +246,7 @@ static int rename_file(struct vfs_renaming *rn)
 	int r = vfs_check_type(rn->v, (struct supafs_str){rn->to.name, rn->to.name_n});
 
 	if (r == 0)
-		r = vfs_content_get(rn->v, rn->node, &rn->attr, &c);
+		r = vfs_content_get(rn->v, rn->node, &rn->attr, NULL, &c);
 	if (r != 0)
 		return r;
 	r = rename_file_placed(rn);

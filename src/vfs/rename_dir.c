@@ -286,17 +286,6 @@ static int freeze_below(struct vfs_renaming *rn, struct frozen *f)
 	return r;
 }
 
-/* The pending changes of the files below: out of the old folder's view. */
-static void withdraw_below(struct vfs_renaming *rn, const struct frozen *f)
-{
-	struct vfs_place place;
-
-	for (size_t i = 0; i < f->nodes.n; i++)
-		if (f->was[i] < VFS_STATE__COUNT && vfs_state_unsent(f->was[i]) &&
-			vfs_node_place(rn->v, f->nodes.p[i], &place) == 0)
-			vfs_view_absent(rn->v, &place);
-}
-
 static void thaw_one(struct supafs_vfs *v, struct vfs_node *node, enum vfs_state was, bool moved)
 {
 	struct vfs_content *c = node->content;
@@ -311,8 +300,6 @@ static void thaw_one(struct supafs_vfs *v, struct vfs_node *node, enum vfs_state
 	version.etag[0] = '\0';
 	version.updated_ns = 0;
 	vfs_content_thaw(c, was, moved && remote ? &version : NULL);
-	if (moved && vfs_state_unsent(was))
-		vfs_reannounce(v, node);
 	vfs_content_put(v, node);
 }
 
@@ -328,15 +315,49 @@ static void thaw_below(struct vfs_renaming *rn, struct frozen *f, bool moved)
 /* --- The whole
  * --------------------------------------------------------------------------------------- */
 
-static int switch_folder(struct vfs_renaming *rn)
+/* Files below whose changes are not sent, frozen ones and such as were made since then: their
+ * pending records belong to the old folder's view. */
+static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node **out)
+	SUPAFS_REQUIRES(v->ns);
+static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node **out)
 {
-	SUPAFS_SCOPED_LOCK(&rn->v->ns);
-	if (rn->target)
-		vfs_node_detach_locked(rn->v, rn->target);
-	return vfs_node_move_locked(rn->v, rn->node, rn->new_parent, &rn->to);
+	struct vfs_node *node;
+	size_t pos = 0, n = 0;
+
+	while ((node = supafs_map_next(v->by_id, &pos)) != NULL)
+		if (node->content && vfs_node_is_below(node, top) &&
+			vfs_content_is_pending(node->content))
+			out[n++] = node;
+	return n;
 }
 
-static int move_folder(struct vfs_renaming *rn, struct frozen *f)
+/* The name, and the records of all that is pending below it, at one moment. */
+static int switch_folder(struct vfs_renaming *rn)
+{
+	struct supafs_vfs *v = rn->v;
+	struct vfs_place place;
+	int r;
+
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	supafs_autofree struct vfs_node **unsent =
+		calloc(supafs_map_count(v->by_id), sizeof(struct vfs_node *));
+	size_t n;
+
+	if (!unsent)
+		return -ENOMEM;
+	if (!rn->node->linked)
+		return -ENOENT;
+	n = unsent_below_locked(v, rn->node, unsent);
+	for (size_t i = 0; i < n; i++)
+		if (vfs_node_place_locked(v, unsent[i], &place) == 0)
+			vfs_view_absent(v, &place);
+	r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
+	for (size_t i = 0; i < n; i++)
+		vfs_reannounce_locked(v, unsent[i]);
+	return r;
+}
+
+static int move_folder(struct vfs_renaming *rn)
 {
 	supafs_cleanup(below_fini) struct below b = {0};
 	struct supafs_catalog *cat = rn->v->cfg.catalog;
@@ -352,10 +373,8 @@ static int move_folder(struct vfs_renaming *rn, struct frozen *f)
 	to_id = vfs_view_pending(rn->v, &rn->to, &rn->attr);
 	r = b.n > 0 ? move_all(rn, &b, &moved)
 		    : vfs_put_placeholder(rn->v, rn->call, &rn->to.key, false, rn->fault);
-	if (r == 0) {
-		withdraw_below(rn, f);
+	if (r == 0)
 		r = switch_folder(rn);
-	}
 	if (r == 0) {
 		vfs_view_ack(rn->v, &rn->from, from_id, NULL);
 		vfs_view_ack(rn->v, &rn->to, to_id, NULL);
@@ -393,7 +412,7 @@ int vfs_rename_folder(struct vfs_renaming *rn)
 		return r;
 	r = freeze_below(rn, &f);
 	if (r == 0)
-		r = move_folder(rn, &f);
+		r = move_folder(rn);
 	thaw_below(rn, &f, r == 0);
 	return r;
 }

@@ -219,6 +219,7 @@ static void finish_send(struct supafs_vfs *v, struct vfs_node *node, const struc
 		fail_locked(c, r, fault);
 		return;
 	}
+	node->sends++;
 	attr_of(v, node, s, &attr);
 	if (send->ack && !c->unlinked)
 		tell_view_locked(v, node, c, &attr);
@@ -313,6 +314,7 @@ static void finish_attrs(struct supafs_vfs *v, struct vfs_node *node, enum vfs_s
 			.modified_ns = entry->modified_ns,
 			.meta = c->meta};
 
+		node->sends++;
 		c->version = entry->version;
 		c->sent_here = false;
 		c->moves++;
@@ -352,6 +354,12 @@ static bool nothing_to_do(struct vfs_content *c)
 	return c->unlinked || (!vfs_state_unsent(c->state) && !c->attrs_wait);
 }
 
+static bool is_unlinked(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->unlinked;
+}
+
 static int settle_at(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	const struct vfs_place *place, bool background, struct supafs_fault *fault)
 {
@@ -379,7 +387,7 @@ int vfs_content_settle(struct supafs_vfs *v, struct vfs_node *node, struct supaf
 			return 0;
 		r = vfs_node_place(v, node, &place);
 		if (r != 0)
-			return r == -ENOENT ? 0 : r;
+			return r == -ENOENT && is_unlinked(c) ? 0 : r;
 		r = vfs_keyq_enter(
 			v->keyq, call, &t, vfs_key_full(&place.key), (struct supafs_str){0});
 		if (r != 0)

@@ -153,40 +153,13 @@ static int send_resized(struct supafs_vfs *v, struct supafs_call *call, struct v
 	return vfs_content_settle(v, node, call, false, fault);
 }
 
-static bool is_known(struct vfs_content *c)
-{
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	return c->unlinked || c->attrs_wait || vfs_state_unsent(c->state);
-}
-
-/* The file's content with a reference, at what the server has now. */
-static int content_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
-	bool bytes, struct supafs_fault *fault)
-{
-	struct vfs_content *c = vfs_content_peek(v, node);
-	struct supafs_attr attr;
-	int r;
-
-	if (!c) {
-		r = vfs_current(v, call, node, bytes, &attr, fault);
-		return r == 0 ? vfs_content_get(v, node, &attr, &c) : r;
-	}
-	if (is_known(c))
-		return 0;
-	r = vfs_current(v, call, node, bytes, &attr, fault);
-	if (r == 0)
-		r = vfs_content_adopt(c, call, &attr);
-	if (r != 0)
-		vfs_content_put(v, node);
-	return r;
-}
-
 static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct supafs_setattr *set, struct supafs_fault *fault)
 {
 	struct supafs_node_info now;
 	bool resized = false;
-	int r = content_now(v, call, node, (set->which & SUPAFS_SET_SIZE) && set->size > 0, fault);
+	int r = vfs_content_now(
+		v, call, node, (set->which & SUPAFS_SET_SIZE) && set->size > 0, fault);
 
 	if (r != 0)
 		return r;

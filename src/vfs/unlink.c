@@ -46,9 +46,8 @@ static struct leaving leaving_of(struct vfs_content *c)
 	return (struct leaving){c->remote, vfs_state_unsent(c->state)};
 }
 
-void vfs_reannounce(struct supafs_vfs *v, struct vfs_node *node)
+void vfs_reannounce_locked(struct supafs_vfs *v, struct vfs_node *node)
 {
-	SUPAFS_SCOPED_LOCK(&v->ns);
 	struct vfs_content *c = node->content;
 
 	if (!c)
@@ -57,6 +56,12 @@ void vfs_reannounce(struct supafs_vfs *v, struct vfs_node *node)
 	c->pending = false;
 	if (vfs_state_unsent(c->state))
 		(void)vfs_content_announce_locked(v, node, c);
+}
+
+void vfs_reannounce(struct supafs_vfs *v, struct vfs_node *node)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	vfs_reannounce_locked(v, node);
 }
 
 static int remove_object(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
