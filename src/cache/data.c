@@ -112,8 +112,7 @@ void supafs_data_room_locked(struct supafs_data *d)
 	supafs_list_for_each_safe (it, next, &d->starving) {
 		struct window *w = supafs_list_entry(it, struct window, starving);
 
-		supafs_list_remove(&w->starving);
-		w->paused = PAUSE_NONE;
+		supafs_window_unpause_locked(d, w);
 		if (supafs_list_empty(&w->news))
 			supafs_list_add_tail(&d->news, &w->news);
 		supafs_list_for_each (at, &w->content->waiters) {
@@ -156,19 +155,20 @@ static bool blocks_valid_locked(struct supafs_data *d)
 static bool windows_valid_locked(const struct supafs_data *d) SUPAFS_REQUIRES(d->lock);
 static bool windows_valid_locked(const struct supafs_data *d)
 {
-	unsigned active = 0;
+	unsigned active = 0, paused = 0;
 
 	supafs_list_for_each (it, &d->windows) {
 		const struct window *w = supafs_list_entry(it, struct window, of_data);
 		bool starving = !supafs_list_empty(&w->starving);
 
 		active++;
+		paused += w->paused != PAUSE_NONE;
 		if (w->begin >= w->end || w->pos < w->begin || w->pos > w->end ||
 			w->acked > w->pos || starving != (w->paused == PAUSE_MEMORY) ||
 			(w->paused != PAUSE_NONE && w->block))
 			return false;
 	}
-	return active == d->active && d->queued <= d->active;
+	return active == d->active && paused == d->paused && d->queued <= d->active;
 }
 
 void supafs_data_check_locked(struct supafs_data *d)

@@ -44,6 +44,7 @@ struct supafs_data {
 	struct supafs_list starving; /* windows paused because no block could be had */
 	struct supafs_list news;     /* windows to poke or cancel */
 	unsigned active, queued;     /* windows not ended; those of them not begun */
+	unsigned paused;             /* … and those that are paused */
 	struct supafs_data_stats stats;
 };
 
@@ -211,6 +212,8 @@ void supafs_window_demand_locked(struct supafs_data *d, struct window *w, uint64
 /* True when somebody waits for it. */
 bool supafs_window_wanted_locked(const struct supafs_data *d, const struct window *w)
 	SUPAFS_REQUIRES(d->lock);
+/* It may go on; who calls this pokes it. */
+void supafs_window_unpause_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
 void supafs_window_cancel_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
 void supafs_window_unref_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
 

@@ -328,8 +328,10 @@ static void read_ahead_locked(struct supafs_data *d, struct reading *rd)
 	at = max_u64(t->ahead_to, t->next / BLOCK * BLOCK);
 	if (at >= c->size)
 		return;
-	/* Not before the reader is in the latest window, nor further than may be kept. */
-	if (at > t->next && (at - t->next > t->last || at - t->next >= supafs_data_ahead_locked(d)))
+	/* Not before the reader is in the latest window. Half of what may be kept: a window that
+	 * had to end for want of room is not followed by one that must do so at once. */
+	if (at > t->next &&
+		(at - t->next > t->last || at - t->next >= supafs_data_ahead_locked(d) / 2))
 		return;
 	if (next_absent_locked(d, rd, &at)) {
 		t->last = next_size(c, t);

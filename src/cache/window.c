@@ -10,10 +10,11 @@
  *	ended      none                       none           returned; freed with the last reference
  *
  * running → paused only where a block begins, so that a paused window holds no memory that cannot
- * be evicted: AHEAD when it is far before its reader, MEMORY when no block can be had. Nobody
- * waiting, and others queued for a worker or its reader gone: it ends instead. paused → running: a
- *reader comes near or waits (demand), or memory may be had (supafs_data_room_locked()); then it
- *goes on data->news and is poked. A store may also try again unasked.
+ * be evicted: AHEAD when it is far before its reader, MEMORY when no block can be had. If nobody
+ * waits, it ends instead when its reader is gone, when others are queued for a worker, or when a
+ * quarter of the workers is paused: a paused get also keeps one of the store's places. paused →
+ *running: a reader comes near or waits (demand), or memory may be had (supafs_data_room_locked());
+ *then it goes on data->news and is poked. A store may also try again unasked.
  *
  * A write may have to be refused when part of it is taken (it crosses into a block that must
  * wait). The same bytes come again, so the part is remembered as the distance pos - acked.
@@ -51,6 +52,15 @@ static void tell_locked(struct supafs_data *d, struct window *w)
 		supafs_list_add_tail(&d->news, &w->news);
 }
 
+void supafs_window_unpause_locked(struct supafs_data *d, struct window *w)
+{
+	if (w->paused == PAUSE_NONE)
+		return;
+	w->paused = PAUSE_NONE;
+	d->paused--;
+	supafs_list_remove(&w->starving);
+}
+
 void supafs_window_cancel_locked(struct supafs_data *d, struct window *w)
 {
 	w->cancelled = true;
@@ -67,8 +77,7 @@ void supafs_window_demand_locked(struct supafs_data *d, struct window *w, uint64
 	if (!waits &&
 		(w->paused == PAUSE_MEMORY || w->pos > w->goal + supafs_data_ahead_locked(d) / 2))
 		return;
-	w->paused = PAUSE_NONE;
-	supafs_list_remove(&w->starving);
+	supafs_window_unpause_locked(d, w);
 	tell_locked(d, w);
 }
 
@@ -99,10 +108,13 @@ static int pause_locked(struct supafs_data *d, struct window *w, enum pause why)
 	SUPAFS_REQUIRES(d->lock);
 static int pause_locked(struct supafs_data *d, struct window *w, enum pause why)
 {
-	if ((d->queued > 0 || w->track < 0) && !supafs_window_wanted_locked(d, w)) {
+	bool busy = d->queued > 0 || d->paused >= (d->threads + 3) / 4;
+
+	if ((busy || w->track < 0) && !supafs_window_wanted_locked(d, w)) {
 		w->enough = true;
 		return -ECANCELED;
 	}
+	d->paused++;
 	w->paused = why;
 	w->was_paused = true;
 	if (why == PAUSE_MEMORY)
@@ -220,8 +232,7 @@ static int window_write(void *ctx, const void *p, size_t n)
 	int64_t now_ns = d->clock->mono_ns(d->clock);
 
 	SUPAFS_SCOPED_LOCK(&d->lock);
-	w->paused = PAUSE_NONE;
-	supafs_list_remove(&w->starving);
+	supafs_window_unpause_locked(d, w);
 	if (!w->first_ns)
 		w->first_ns = now_ns;
 	if (n > w->end - w->acked)
@@ -309,7 +320,7 @@ static void window_end(struct window *w, int r)
 	supafs_list_remove(&w->of_data);
 	supafs_list_remove(&w->of_content);
 	supafs_list_remove(&w->news);
-	supafs_list_remove(&w->starving);
+	supafs_window_unpause_locked(d, w);
 	d->active--;
 	if (w->block)
 		supafs_block_kill_locked(d, w->block);

@@ -414,6 +414,39 @@ static void test_workers_held(void **state)
 	}
 }
 
+/* Paused windows keep at most a quarter of the workers, and what the others still read has no more
+ * gets than it needs. */
+static void test_few_pauses(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t size = 64 * MIB;
+	struct supafs_content *c[4];
+	struct supafs_stream *s[4];
+
+	fixture_data(f, 128 * MIB, 4 * MIB, 8, 20000);
+	for (unsigned i = 0; i < 4; i++) {
+		char key[2] = {(char)('a' + i), '\0'};
+
+		c[i] = fixture_content(f, key, size, "\"1\"");
+		s[i] = fixture_stream(c[i]);
+		for (uint64_t off = 0; off < 24 * MIB; off += 131072)
+			fixture_read(f, s[i], off, 131072, size);
+	}
+	pthread_mutex_lock(&f->store.lock);
+	while (f->store.running > 2)
+		pthread_cond_wait(&f->store.changed, &f->store.lock);
+	f->store.gets = 0;
+	pthread_mutex_unlock(&f->store.lock);
+	for (uint64_t off = 24 * MIB; off < size; off += 131072)
+		for (unsigned i = 0; i < 4; i++)
+			fixture_read(f, s[i], off, 131072, size);
+	for (unsigned i = 0; i < 4; i++) {
+		supafs_stream_free(s[i]);
+		supafs_content_unref(c[i]);
+	}
+	assert_in_range(data_store_gets(&f->store), 2, 4 * 40 / 2 + 8);
+}
+
 /* A window far ahead of a second reader does not make it wait. */
 static void test_far_jump(void **state)
 {
@@ -508,10 +541,11 @@ int main(void)
 	static void (*const fns[])(void **) = {test_error, test_error_ahead, test_error_shared,
 		test_stale, test_learn, test_never_learnt, test_drop, test_interrupt,
 		test_reader_timeout, test_window_timeout, test_long_transfer, test_close_cancels,
-		test_pause, test_workers_held, test_far_jump, test_free_running, test_fetch};
+		test_pause, test_workers_held, test_few_pauses, test_far_jump, test_free_running,
+		test_fetch};
 	static const char *const names[] = {"error", "error_ahead", "error_shared", "stale",
 		"learn", "never_learnt", "drop", "interrupt", "reader_timeout", "window_timeout",
-		"long_transfer", "close_cancels", "pause", "workers_held", "far_jump",
+		"long_transfer", "close_cancels", "pause", "workers_held", "few_pauses", "far_jump",
 		"free_running", "fetch"};
 	struct CMUnitTest tests[sizeof(fns) / sizeof(fns[0])];
 

@@ -9,10 +9,10 @@
  * State of a block:
  *	absent     nobody has or fetches it
  *	fetching   a window will bring it; its first `have` bytes are there and readable
- *	present    all there; on the LRU list when its content is not being fetched into
- * A window that ends early turns its unfinished blocks absent and wakes their waiters,
- * who fetch again or report its error. Bytes in all blocks ≤ the memory limit, always; present
- * blocks are evicted oldest first.
+ *	present    all there; may be evicted when nobody copies out of it or waits for it
+ * A window that ends early turns its unfinished block absent and wakes its waiters, who fetch
+ * again or report its error. Bytes in all blocks ≤ the memory limit, always; what was read longest
+ * ago is evicted first, what was fetched ahead and not read yet, last.
  *
  * A content never mixes versions: the first window whose reply shows another version
  * (store: -ESTALE) makes the whole content stale, for ever: every later read gives -ESTALE.
@@ -21,8 +21,9 @@
  * the object as one long transfer) while they are consumed, paused when they are far ahead of
  * the reader (flow control by -EAGAIN and supafs_call_poke()); random readers get what
  * they ask for, rounded to blocks, no read-ahead; two sequential reads promote, a seek demotes; one
- * handle may have up to 4 streams. A window whose reader left is cancelled. Small contents (≤ one
- * block) are fetched whole. A second reader of a block waits for the first one's fetch.
+ * handle may have up to 4 streams. A window whose reader left is cancelled, unless it is nearly
+ * done. Small contents (≤ one block) are fetched whole. A second reader of a block waits for the
+ * first one's fetch.
  *
  * Threads: any; locks: data (shard) lock, leaf below the node's. No lock is held over a request.
  */
@@ -43,8 +44,8 @@ struct supafs_data_config {
 	const struct supafs_clock *clock;
 	size_t memory;       /* bytes of blocks, hard limit, ≥ 8 blocks */
 	size_t ahead_max;    /* bytes a window may be ahead of its reader before it is paused */
-	unsigned threads;    /* windows in flight, at most */
-	uint64_t timeout_ms; /* of one window; see -o timeout */
+	unsigned threads;    /* windows in flight, at most; a quarter of them paused */
+	uint64_t timeout_ms; /* of one window; reached with nothing brought it is an error */
 };
 int supafs_data_new(const struct supafs_data_config *cfg, struct supafs_data **ret_data);
 /* All contents must be released. NULL is fine; returns NULL. */
@@ -75,7 +76,7 @@ ssize_t supafs_stream_read(struct supafs_stream *s, struct supafs_call *call, vo
 	uint64_t off, struct supafs_fault *fault);
 
 /* Streams [off, off + n) of the object to `sink` without keeping blocks: for filling a spool. The
- * sink runs on the transport thread. */
+ * sink runs on the transport thread. -EINVAL if that is not inside the object; errors as above. */
 int supafs_content_fetch(struct supafs_content *c, struct supafs_call *call, uint64_t off,
 	uint64_t n, const struct supafs_sink *sink, struct supafs_fault *fault);
 
