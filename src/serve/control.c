@@ -81,8 +81,8 @@ static char *member_json(const cJSON *msg, const char *name)
 
 static int op_fault(struct serve_control *c, const cJSON *msg, struct supafs_buf *out)
 {
-	supafs_autofree char *match = member_json(msg, "match");
-	supafs_autofree char *effect = member_json(msg, "effect");
+	char *match = member_json(msg, "match");
+	char *effect = member_json(msg, "effect");
 	const char *why = "out of memory";
 	uint64_t id = 0;
 	int r = -ENOMEM;
@@ -90,6 +90,8 @@ static int op_fault(struct serve_control *c, const cJSON *msg, struct supafs_buf
 	if (match && effect)
 		r = serve_faults_add(
 			c->cfg.faults, supafs_str_of(match), supafs_str_of(effect), &id, &why);
+	free(match);
+	free(effect);
 	if (r == -E2BIG)
 		why = "too many rules";
 	if (r != 0)
