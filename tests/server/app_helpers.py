@@ -85,3 +85,24 @@ class ByPath:
 
     def delete_folder(self, folder):
         shutil.rmtree(self.root / folder)
+
+
+def exercise(side, folder):
+    """The same work by one side; returns all that it saw. Leaves nothing behind."""
+    side.write_json(folder + "/c7/slides.json", {"title": "Größe", "n": [1, 2]})
+    side.write_text(folder + "/c7/notes.txt", "text\n")
+    side.write_bytes(folder + "/c7/sub/x.bin", bytes(range(256)))
+    side.write_text(folder + "/c7/sub/more.txt", "first")
+    side.write_text(folder + "/c7/sub/more.txt", "more")
+    seen = {
+        "json": side.read_json(folder + "/c7/slides.json"),
+        "text": side.read_text(folder + "/c7/notes.txt"),
+        "bytes": side.read_bytes(folder + "/c7/sub/x.bin"),
+        "replaced": side.read_text(folder + "/c7/sub/more.txt"),
+        "texts": side.list_by_extension(folder, ".txt"),
+        "there": side.exists(folder + "/c7/notes.txt"),
+        "absent": side.exists(folder + "/c7/none.txt"),
+    }
+    side.delete_folder(folder + "/c7")
+    seen["gone"] = not side.exists(folder + "/c7/notes.txt")
+    return seen

@@ -3,8 +3,12 @@
 // Started by test_client_js.py; prints TAP.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import fs from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import os from 'node:os'
 import path from 'node:path'
+
+import { ByClient, ByPath, exercise } from './app_helpers.mjs'
 
 const { BASE, KEY, BUCKET, CLIENTS } = process.env
 const require = createRequire(path.join(CLIENTS, 'package.json'))
@@ -30,6 +34,10 @@ const cases = {
     try {
       assert.equal(good(await storage.getBucket(name)).file_size_limit, 1000)
       assert.ok(good(await storage.listBuckets()).some((b) => b.id === name))
+      good(await storage.from(name).upload('open', 'to all'))
+      const { publicUrl } = storage.from(name).getPublicUrl('open').data
+      assert.equal(await (await fetch(publicUrl)).text(), 'to all')
+      good(await storage.from(name).remove(['open']))
       good(await storage.updateBucket(name, { public: false }))
       assert.equal(good(await storage.getBucket(name)).public, false)
       assert.ok((await storage.from(name).upload('big', Buffer.alloc(1001))).error)
@@ -115,6 +123,18 @@ const cases = {
     })
     const back = Buffer.from(await good(await files.download('tus/js.bin')).arrayBuffer())
     assert.ok(back.equals(body), 'the bytes differ')
+  },
+
+  async 'application helpers, as by a path'() {
+    const root = await fs.mkdtemp(path.join(os.tmpdir(), 'supafs-helpers-'))
+    try {
+      const byPath = await exercise(new ByPath(root), 'u1')
+      assert.deepEqual(await exercise(new ByClient(storage, BUCKET), 'u1'), byPath)
+      assert.deepEqual(byPath.texts, ['u1/c7/notes.txt', 'u1/c7/sub/more.txt'])
+      assert.ok(byPath.there && !byPath.absent && byPath.gone)
+    } finally {
+      await fs.rm(root, { recursive: true })
+    }
   },
 }
 

@@ -7,7 +7,9 @@ import io
 import os
 import pathlib
 import sys
+import tempfile
 import time
+import urllib.error
 import urllib.request
 
 CLIENTS = pathlib.Path(os.environ.get("SUPAFS_TEST_CLIENTS",
@@ -33,7 +35,7 @@ from storage3 import create_client  # noqa: E402
 from storage3.exceptions import StorageApiError  # noqa: E402
 from tusclient.client import TusClient  # noqa: E402
 
-from app_helpers import ByClient  # noqa: E402
+from app_helpers import ByClient, ByPath, exercise  # noqa: E402
 from target import Bucket, Tap, target  # noqa: E402
 
 
@@ -59,7 +61,16 @@ class Cases:
             made = self.storage.get_bucket(name)
             assert made.public and made.file_size_limit == 1000, made
             assert name in [b.id for b in self.storage.list_buckets()]
+            self.storage.from_(name).upload("open", b"to all")
+            url = self.storage.from_(name).get_public_url("open")
+            assert urllib.request.urlopen(url).read() == b"to all"
             self.storage.update_bucket(name, {"public": False})
+            try:
+                urllib.request.urlopen(url)
+                raise AssertionError("a private object was served in public")
+            except urllib.error.HTTPError:
+                pass
+            self.storage.from_(name).remove(["open"])
             assert not self.storage.get_bucket(name).public
             raises(lambda: self.storage.from_(name).upload("big", b"x" * 1001))
         finally:
@@ -70,7 +81,8 @@ class Cases:
         assert self.files.download("a/one.txt") == b"one"
         error = raises(self.files.upload, "a/one.txt", b"two")
         assert str(error.status) == "409", error.status
-        self.files.upload("a/one.txt", b"two", {"upsert": "true"})
+        self.files.upload("a/one.txt", b"two", {"upsert": "true", "metadata": {"mtime": "1700000000.5"}})
+        assert self.files.info("a/one.txt")["metadata"] == {"mtime": "1700000000.5"}
         self.files.update("a/one.txt", b"three")
         assert self.files.download("a/one.txt") == b"three"
         info = self.files.info("a/one.txt")
@@ -128,16 +140,13 @@ class Cases:
             (self.bucket + "/tus/big.bin/").encode())
 
     def helpers(self):
-        app = ByClient(self.storage, self.bucket)
-        app.write_json("u1/c7/slides.json", {"title": "Größe", "n": [1, 2]})
-        app.write_text("u1/c7/notes.txt", "text\n")
-        app.write_bytes("u1/c7/sub/x.bin", bytes(range(256)))
-        assert app.read_json("u1/c7/slides.json") == {"title": "Größe", "n": [1, 2]}
-        assert app.read_text("u1/c7/notes.txt") == "text\n"
-        assert app.read_bytes("u1/c7/sub/x.bin") == bytes(range(256))
-        assert app.list_by_extension("u1", ".txt") == ["u1/c7/notes.txt"]
-        app.delete_folder("u1/c7")
-        assert not app.exists("u1/c7/notes.txt")
+        with tempfile.TemporaryDirectory(prefix="supafs-helpers-") as root:
+            by_path = exercise(ByPath(root), "u1")
+        by_client = exercise(ByClient(self.storage, self.bucket), "u1")
+        assert by_client == by_path, (by_client, by_path)
+        assert by_path["json"] == {"title": "Größe", "n": [1, 2]} and by_path["replaced"] == "more"
+        assert by_path["texts"] == ["u1/c7/notes.txt", "u1/c7/sub/more.txt"], by_path
+        assert by_path["there"] and not by_path["absent"] and by_path["gone"]
 
 
 def main():
