@@ -59,8 +59,15 @@ static void read_page(struct op *op, size_t size, off_t off, uint64_t fh, bool p
 	int r = -ENOMEM;
 
 	if (buf)
-		r = supafs_vfs_readdir(
-			op->vfs, &op->call, fh, (uint64_t)off, plus, add_item, &page, &op->fault);
+		r = supafs_vfs_readdir(op->vfs, &op->call,
+			&(const struct supafs_dir_read){
+				.fh = fh,
+				.off = (uint64_t)off,
+				.plus = plus,
+				.add = add_item,
+				.ctx = &page,
+			},
+			&op->fault);
 	op_reply_buf(op, r < 0 ? r : (ssize_t)page.n, buf);
 	io_buf_put(op->fuse, buf);
 }

@@ -97,8 +97,13 @@ static void op_read(
 	op_begin(&op, req, "read", node, NULL);
 	void *buf = io_buf_get(op.fuse);
 	if (buf)
-		r = supafs_vfs_read(op.vfs, &op.call, fi->fh, buf,
-			size < FUSE_IO_MAX ? size : FUSE_IO_MAX, (uint64_t)off, &op.fault);
+		r = supafs_vfs_read(op.vfs, &op.call,
+			&(const struct supafs_span){
+				.fh = fi->fh,
+				.off = (uint64_t)off,
+				.n = size < FUSE_IO_MAX ? size : FUSE_IO_MAX,
+			},
+			buf, &op.fault);
 	op_reply_buf(&op, r, buf);
 	io_buf_put(op.fuse, buf);
 }
@@ -109,7 +114,9 @@ static void op_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t si
 	struct op op;
 
 	op_begin(&op, req, "write", node, NULL);
-	int r = supafs_vfs_write(op.vfs, &op.call, fi->fh, buf, size, (uint64_t)off, &op.fault);
+	int r = supafs_vfs_write(op.vfs, &op.call,
+		&(const struct supafs_span){.fh = fi->fh, .off = (uint64_t)off, .n = size}, buf,
+		&op.fault);
 	if (r < 0) {
 		op_reply_err(&op, r);
 		return;
@@ -150,8 +157,9 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, o
 	struct op op;
 
 	op_begin(&op, req, "fallocate", node, NULL);
-	op_reply_err(&op, supafs_vfs_fallocate(op.vfs, &op.call, fi->fh, mode, (uint64_t)off,
-				  (uint64_t)length, &op.fault));
+	const struct supafs_span at = {fi->fh, (uint64_t)off, (uint64_t)length};
+
+	op_reply_err(&op, supafs_vfs_fallocate(op.vfs, &op.call, &at, mode, &op.fault));
 }
 
 static void op_lseek(

@@ -40,8 +40,8 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct supafs_node_info info = {0};
 
 	op_begin(&op, req, "mkdir", parent, name);
-	int r = supafs_vfs_mkdir(
-		op.vfs, &op.call, parent, supafs_str_of(name), mode, &info, &op.fault);
+	const struct supafs_make mk = {.parent = parent, .name = supafs_str_of(name), .mode = mode};
+	int r = supafs_vfs_mkdir(op.vfs, &op.call, &mk, &info, &op.fault);
 	op_reply_entry(&op, r, &info);
 }
 
@@ -51,8 +51,9 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct supafs_node_info info = {0};
 
 	op_begin(&op, req, "symlink", parent, name);
-	int r = supafs_vfs_symlink(op.vfs, &op.call, parent, supafs_str_of(name),
-		supafs_str_of(target), &info, &op.fault);
+	const struct supafs_make mk = {
+		.parent = parent, .name = supafs_str_of(name), .target = supafs_str_of(target)};
+	int r = supafs_vfs_symlink(op.vfs, &op.call, &mk, &info, &op.fault);
 	op_reply_entry(&op, r, &info);
 }
 

@@ -115,9 +115,7 @@ static int start_over(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 struct walk {
 	struct supafs_vfs *v;
 	struct vfs_handle *h;
-	bool plus;
-	bool (*add)(void *ctx, const struct supafs_dir_item *item);
-	void *ctx;
+	const struct supafs_dir_read *rd;
 };
 
 static uint64_t ino_of(struct supafs_vfs *v, const struct vfs_node *node, bool parent)
@@ -132,7 +130,7 @@ static bool add_dots(const struct walk *w, uint64_t off)
 	struct supafs_dir_item item = {.name = off == 0 ? "." : "..", .next_off = off + 1};
 
 	vfs_info_bare(w->v, &attr, &item.info);
-	return w->add(w->ctx, &item);
+	return w->rd->add(w->rd->ctx, &item);
 }
 
 /* 1: added; 0: did not fit; or -errno. */
@@ -143,15 +141,15 @@ static int add_entry(const struct walk *w, const struct supafs_dirent *ent, uint
 	bool fits;
 	int r;
 
-	if (!w->plus) {
+	if (!w->rd->plus) {
 		vfs_info_bare(w->v, &ent->attr, &item.info);
-		return w->add(w->ctx, &item);
+		return w->rd->add(w->rd->ctx, &item);
 	}
 	r = vfs_node_obtain(w->v, w->h->node, ent, 1, &node);
 	if (r != 0)
 		return r;
 	vfs_info(w->v, node, &ent->attr, &item.info);
-	fits = w->add(w->ctx, &item);
+	fits = w->rd->add(w->rd->ctx, &item);
 	if (!fits)
 		vfs_node_forget(w->v, node->id, 1);
 	vfs_node_put(w->v, node);
@@ -182,12 +180,11 @@ static int walk_entries(
 	return r < 0 && !any ? r : 0;
 }
 
-int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, uint64_t off,
-	bool plus, bool (*add)(void *ctx, const struct supafs_dir_item *item), void *ctx,
-	struct supafs_fault *fault)
+int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_dir_read *rd, struct supafs_fault *fault)
 {
-	struct vfs_handle *h = vfs_handle_get(v, fh);
-	const struct walk w = {v, h, plus, add, ctx};
+	struct vfs_handle *h = vfs_handle_get(v, rd->fh);
+	const struct walk w = {v, h, rd};
 	int r;
 
 	supafs_fault_clear(fault);
@@ -197,10 +194,10 @@ int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 	}
 	r = walk_begin(h, call);
 	if (r == 0) {
-		if (off == 0 || !h->dir)
+		if (rd->off == 0 || !h->dir)
 			r = start_over(v, call, h);
 		if (r == 0)
-			r = walk_entries(&w, call, off, fault);
+			r = walk_entries(&w, call, rd->off, fault);
 		walk_end(h);
 	}
 	vfs_handle_put(v, h);

@@ -81,21 +81,20 @@ static int mkdir_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	return r == 0 ? made(v, parent, &place, &attr, ret) : r;
 }
 
-int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
-	struct supafs_str name, mode_t mode, struct supafs_node_info *ret,
-	struct supafs_fault *fault)
+/* mk->mode is not kept: the server has no place for a folder's. */
+int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
+	struct supafs_node_info *ret, struct supafs_fault *fault)
 {
 	struct vfs_node *folder = NULL;
 	int r;
 
-	(void)mode; /* the server has no place for a folder's mode */
 	supafs_fault_clear(fault);
 	if (v->cfg.read_only)
 		return -EROFS;
-	r = vfs_node_get_folder(v, parent, &folder);
+	r = vfs_node_get_folder(v, mk->parent, &folder);
 	if (r != 0)
 		return r;
-	r = mkdir_in(v, call, folder, name, ret, fault);
+	r = mkdir_in(v, call, folder, mk->name, ret, fault);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }
@@ -228,9 +227,9 @@ static ssize_t read_target(void *ctx, void *buf, size_t n, uint64_t off)
 }
 
 static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
-	const struct supafs_str names[2], struct supafs_node_info *ret, struct supafs_fault *fault)
+	const struct supafs_make *mk, struct supafs_node_info *ret, struct supafs_fault *fault)
 {
-	struct supafs_str target = names[1];
+	struct supafs_str target = mk->target;
 	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
 	struct supafs_attr attr = {
 		.modified_ns = now,
@@ -243,11 +242,11 @@ static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 		.pread = read_target,
 		.ctx = &target,
 		.meta = attr.meta,
-		.mime = vfs_mime_of(v->mimes, names[0]),
+		.mime = vfs_mime_of(v->mimes, mk->name),
 		.exclusive = true};
 	struct vfs_place place;
 	struct vfs_ticket t;
-	int r = new_name(v, call, parent, names[0], &place, fault);
+	int r = new_name(v, call, parent, mk->name, &place, fault);
 
 	if (r == 0)
 		r = vfs_keyq_enter(
@@ -264,9 +263,8 @@ static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 	return r == 0 ? made(v, parent, &place, &attr, ret) : r;
 }
 
-int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
-	struct supafs_str name, struct supafs_str target, struct supafs_node_info *ret,
-	struct supafs_fault *fault)
+int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
+	struct supafs_node_info *ret, struct supafs_fault *fault)
 {
 	struct vfs_node *folder = NULL;
 	int r;
@@ -276,12 +274,12 @@ int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 		return -EROFS;
 	if (!v->cfg.store_meta)
 		return -EPERM; /* nothing would tell it from a file */
-	if (target.n == 0 || target.n > TARGET_MAX)
-		return target.n ? -ENAMETOOLONG : -ENOENT;
-	r = vfs_node_get_folder(v, parent, &folder);
+	if (mk->target.n == 0 || mk->target.n > TARGET_MAX)
+		return mk->target.n ? -ENAMETOOLONG : -ENOENT;
+	r = vfs_node_get_folder(v, mk->parent, &folder);
 	if (r != 0)
 		return r;
-	r = symlink_in(v, call, folder, (const struct supafs_str[2]){name, target}, ret, fault);
+	r = symlink_in(v, call, folder, mk, ret, fault);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }

@@ -298,9 +298,8 @@ static int join_spool(
 }
 
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	void *buf, size_t n, uint64_t off, struct supafs_fault *fault)
+	void *buf, const uint64_t range[2], struct supafs_fault *fault)
 {
-	const uint64_t range[2] = {off, n};
 	bool joined;
 	ssize_t r = join_spool(v, call, h, &joined);
 

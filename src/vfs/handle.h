@@ -76,9 +76,9 @@ void vfs_info_bare(
 /* A handle on a file, and what of the kernel's pages may stay. */
 int vfs_open_node(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, int flags,
 	struct supafs_open_result *ret, struct supafs_fault *fault);
-/* Reads through a handle / changes the size. */
+/* Reads range = {offset, bytes} through a handle / writes / changes the size. */
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	void *buf, size_t n, uint64_t off, struct supafs_fault *fault);
+	void *buf, const uint64_t range[2], struct supafs_fault *fault);
 int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
 	const void *buf, size_t n, uint64_t off);
 int vfs_resize(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,

@@ -5,17 +5,17 @@
 
 #include "handle.h"
 
-ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, void *buf,
-	size_t n, uint64_t off, struct supafs_fault *fault)
+ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, void *buf, struct supafs_fault *fault)
 {
-	struct vfs_handle *h = vfs_handle_get(v, fh);
+	struct vfs_handle *h = vfs_handle_get(v, at->fh);
 	ssize_t r = -EBADF;
 
 	supafs_fault_clear(fault);
-	if (h && h->c && n == 0)
+	if (h && h->c && at->n == 0)
 		r = 0;
 	else if (h && h->c)
-		r = vfs_handle_read(v, call, h, buf, n, off, fault);
+		r = vfs_handle_read(v, call, h, buf, (const uint64_t[2]){at->off, at->n}, fault);
 	vfs_handle_put(v, h);
 	return r < 0 ? vfs_errno((int)r) : r;
 }
@@ -60,15 +60,15 @@ int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	return r;
 }
 
-int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, const void *buf,
-	size_t n, uint64_t off, struct supafs_fault *fault)
+int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_span *at,
+	const void *buf, struct supafs_fault *fault)
 {
-	struct vfs_handle *h = vfs_handle_get(v, fh);
+	struct vfs_handle *h = vfs_handle_get(v, at->fh);
 	int r = -EBADF;
 
 	supafs_fault_clear(fault);
 	if (h && h->c && h->writable)
-		r = n == 0 ? 0 : vfs_handle_write(v, call, h, buf, n, off);
+		r = at->n == 0 ? 0 : vfs_handle_write(v, call, h, buf, (size_t)at->n, at->off);
 	vfs_handle_put(v, h);
 	return vfs_errno(r);
 }
@@ -180,17 +180,17 @@ static int allocate(
 	}
 }
 
-int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, int mode,
-	uint64_t off, uint64_t n, struct supafs_fault *fault)
+int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, int mode, struct supafs_fault *fault)
 {
-	struct vfs_handle *h = vfs_handle_get(v, fh);
+	struct vfs_handle *h = vfs_handle_get(v, at->fh);
 	int r = -EBADF;
 
 	supafs_fault_clear(fault);
-	if (h && h->c && h->writable && off <= (uint64_t)INT64_MAX - n && n > 0) {
+	if (h && h->c && h->writable && at->n > 0 && at->off <= (uint64_t)INT64_MAX - at->n) {
 		r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
 		if (r == 0) {
-			r = allocate(v, h->c->spool, mode, off, n);
+			r = allocate(v, h->c->spool, mode, at->off, at->n);
 			vfs_content_end(v, h->c, r == 0);
 		}
 		if (r == 0)

@@ -419,7 +419,7 @@ int vfs_node_below(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node_l
 	while ((node = supafs_map_next(v->by_id, &pos)) != NULL)
 		n += node->content != NULL;
 	ret->n = 0;
-	ret->p = calloc(n ? n : 1, sizeof(*ret->p));
+	ret->p = calloc(n ? n : 1, sizeof(struct vfs_node *));
 	if (!ret->p)
 		return -ENOMEM;
 	pos = 0;

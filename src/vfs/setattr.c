@@ -77,7 +77,7 @@ static int set_meta(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	bool now = false;
 	int r;
 
-	while ((r = put_meta(v, c, set, &now)) == -EAGAIN) {
+	while (put_meta(v, c, set, &now) == -EAGAIN) {
 		r = vfs_content_wait(c, call);
 		if (r != 0)
 			return r;

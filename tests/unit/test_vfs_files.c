@@ -359,7 +359,9 @@ static void limits_of_the_bucket(void **state)
 	assert_int_equal(fx_write(x, fh, "0123456789", 0), 0);
 	assert_int_equal(fx_write(x, fh, "x", 10), -EFBIG);
 	assert_int_equal(fx_truncate(x, "a.png", 11), -EFBIG);
-	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call, fh, 0, 0, 11, &x->fault), -EFBIG);
+	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call,
+				 &(const struct supafs_span){fh, 0, 11}, 0, &x->fault),
+		-EFBIG);
 	assert_int_equal(fx_close(x, fh), 0);
 	assert_string_equal(fx_server_text(x, "a.png"), "0123456789");
 	assert_int_equal(fx_free(x), 0);
@@ -468,7 +470,9 @@ static void holes_and_seek(void **state)
 	assert_int_equal(fx_write(x, fh, "end", 1 << 20), 0);
 	assert_int_equal(supafs_vfs_lseek(x->v, fh, 0, SEEK_HOLE, &off), 0);
 	assert_int_equal(off, 0);
-	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call, fh, 0, 0, 2 << 20, &x->fault), 0);
+	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call,
+				 &(const struct supafs_span){fh, 0, 2 << 20}, 0, &x->fault),
+		0);
 	assert_int_equal(fx_close(x, fh), 0);
 
 	struct stat st;
@@ -512,9 +516,11 @@ static void symbolic_links(void **state)
 	struct supafs_node_info info;
 	char buf[64];
 
-	assert_int_equal(supafs_vfs_symlink(x->v, &x->call, SUPAFS_ROOT_ID, SUPAFS_STR("l"),
-				 SUPAFS_STR("some/where"), &info, &x->fault),
-		0);
+	const struct supafs_make mk = {.parent = SUPAFS_ROOT_ID,
+		.name = SUPAFS_STR("l"),
+		.target = SUPAFS_STR("some/where")};
+
+	assert_int_equal(supafs_vfs_symlink(x->v, &x->call, &mk, &info, &x->fault), 0);
 	assert_int_equal(info.st.st_mode, S_IFLNK | 0777);
 	assert_int_equal(
 		supafs_vfs_readlink(x->v, &x->call, info.node, buf, sizeof(buf), &x->fault), 10);

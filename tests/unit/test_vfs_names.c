@@ -401,11 +401,12 @@ static void readdir_in_parts(void **state)
 	fx_mark(x);
 	supafs_vfs_stats(x->v, &before);
 	assert_int_equal(supafs_vfs_opendir(x->v, SUPAFS_ROOT_ID, &fh), 0);
+	struct supafs_dir_read rd = {.fh = fh, .plus = true, .add = take_some, .ctx = &p};
+
 	for (unsigned last = UINT32_MAX; p.n != last; calls++) {
 		last = p.n;
-		assert_int_equal(supafs_vfs_readdir(
-					 x->v, &x->call, fh, p.off, true, take_some, &p, &x->fault),
-			0);
+		rd.off = p.off;
+		assert_int_equal(supafs_vfs_readdir(x->v, &x->call, &rd, &x->fault), 0);
 		p.room = 7;
 	}
 	assert_int_equal(p.n, 102);
@@ -418,8 +419,8 @@ static void readdir_in_parts(void **state)
 	/* Back to the beginning sees what is there now. */
 	assert_int_equal(fx_save(x, "new", "x"), 0);
 	p = (struct part){.room = 1000};
-	assert_int_equal(
-		supafs_vfs_readdir(x->v, &x->call, fh, 0, false, take_some, &p, &x->fault), 0);
+	rd = (struct supafs_dir_read){.fh = fh, .add = take_some, .ctx = &p};
+	assert_int_equal(supafs_vfs_readdir(x->v, &x->call, &rd, &x->fault), 0);
 	assert_int_equal(p.n, 103);
 	supafs_vfs_releasedir(x->v, fh);
 }

@@ -86,9 +86,15 @@ static void write_file(struct worker *w, uint64_t dir, const char *name)
 	if (r != 0)
 		return;
 	memset(buf, 'a' + (int)w->id, sizeof(buf));
-	check(w, supafs_vfs_write(v, &w->call, open.fh, buf, sizeof(buf), below(w, 3000), &fault),
+	check(w,
+		supafs_vfs_write(v, &w->call,
+			&(const struct supafs_span){open.fh, below(w, 3000), sizeof(buf)}, buf,
+			&fault),
 		"write");
-	check(w, supafs_vfs_read(v, &w->call, open.fh, buf, sizeof(buf), below(w, 3000), &fault),
+	check(w,
+		supafs_vfs_read(v, &w->call,
+			&(const struct supafs_span){open.fh, below(w, 3000), sizeof(buf)}, buf,
+			&fault),
 		"read");
 	if (below(w, 4))
 		check(w, supafs_vfs_flush(v, &w->call, open.fh, &fault), "flush");
@@ -113,7 +119,9 @@ static void read_file(struct worker *w, uint64_t dir, const char *name)
 	r = supafs_vfs_open(v, &w->call, node, O_RDONLY, &open, &fault);
 	check(w, r, "open");
 	if (r == 0) {
-		check(w, supafs_vfs_read(v, &w->call, open.fh, buf, sizeof(buf), 0, &fault),
+		check(w,
+			supafs_vfs_read(v, &w->call,
+				&(const struct supafs_span){open.fh, 0, sizeof(buf)}, buf, &fault),
 			"read");
 		check(w, supafs_vfs_flush(v, &w->call, open.fh, &fault), "flush");
 		supafs_vfs_release(v, open.fh);
@@ -157,7 +165,11 @@ static void list(struct worker *w, uint64_t dir)
 	check(w, r, "opendir");
 	if (r != 0)
 		return;
-	check(w, supafs_vfs_readdir(w->s->x->v, &w->call, fh, 0, below(w, 2), add_node, w, &fault),
+	check(w,
+		supafs_vfs_readdir(w->s->x->v, &w->call,
+			&(const struct supafs_dir_read){
+				.fh = fh, .plus = below(w, 2), .add = add_node, .ctx = w},
+			&fault),
 		"readdir");
 	check(w, supafs_vfs_fsyncdir(w->s->x->v, &w->call, fh, &fault), "fsyncdir");
 	supafs_vfs_releasedir(w->s->x->v, fh);
@@ -194,7 +206,9 @@ static void change_names(struct worker *w, uint64_t dir, const char *name)
 			"rmdir");
 		return;
 	}
-	r = supafs_vfs_mkdir(v, &w->call, SUPAFS_ROOT_ID, SUPAFS_STR("d1"), 0755, &info, &fault);
+	r = supafs_vfs_mkdir(v, &w->call,
+		&(const struct supafs_make){.parent = SUPAFS_ROOT_ID, .name = SUPAFS_STR("d1")},
+		&info, &fault);
 	check(w, r, "mkdir");
 	if (r == 0)
 		forget(w, info.node);
@@ -301,10 +315,12 @@ static void *write_stripe(void *ctx)
 		t->ok = supafs_vfs_open(t->x->v, &call, t->node, O_RDWR, &open, &fault) == 0;
 		if (!t->ok)
 			break;
-		t->ok = supafs_vfs_write(t->x->v, &call, open.fh, buf, sizeof(buf),
-				t->id * sizeof(buf), &fault) == 0 &&
-			supafs_vfs_read(t->x->v, &call, open.fh, back, sizeof(back),
-				t->id * sizeof(buf), &fault) == (ssize_t)sizeof(back) &&
+
+		const struct supafs_span at = {open.fh, t->id * sizeof(buf), sizeof(buf)};
+
+		t->ok = supafs_vfs_write(t->x->v, &call, &at, buf, &fault) == 0 &&
+			supafs_vfs_read(t->x->v, &call, &at, back, &fault) ==
+				(ssize_t)sizeof(back) &&
 			memcmp(buf, back, sizeof(buf)) == 0 &&
 			supafs_vfs_flush(t->x->v, &call, open.fh, &fault) == 0;
 		supafs_vfs_release(t->x->v, open.fh);
@@ -356,7 +372,8 @@ static void *read_slowly(void *ctx)
 	struct supafs_fault fault;
 	char c;
 
-	w->result = (int)supafs_vfs_read(w->x->v, &w->call, w->fh, &c, 1, 0, &fault);
+	w->result = (int)supafs_vfs_read(
+		w->x->v, &w->call, &(const struct supafs_span){w->fh, 0, 1}, &c, &fault);
 	return NULL;
 }
 

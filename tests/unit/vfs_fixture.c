@@ -390,14 +390,16 @@ int fx_write(struct fx *x, uint64_t fh, const char *text, uint64_t off)
 {
 	struct supafs_fault fault;
 
-	return supafs_vfs_write(x->v, &x->call, fh, text, strlen(text), off, &fault);
+	return supafs_vfs_write(
+		x->v, &x->call, &(const struct supafs_span){fh, off, strlen(text)}, text, &fault);
 }
 
 ssize_t fx_read(struct fx *x, uint64_t fh, void *buf, size_t n, uint64_t off)
 {
 	struct supafs_fault fault;
 
-	return supafs_vfs_read(x->v, &x->call, fh, buf, n, off, &fault);
+	return supafs_vfs_read(
+		x->v, &x->call, &(const struct supafs_span){fh, off, n}, buf, &fault);
 }
 
 void fx_expect(struct fx *x, uint64_t fh, uint64_t off, const char *text)
@@ -473,16 +475,15 @@ int fx_unlink(struct fx *x, const char *path, pid_t process)
 
 int fx_mkdir(struct fx *x, const char *path)
 {
+	struct supafs_make mk = {.mode = 0755};
 	struct supafs_node_info info;
 	struct supafs_fault fault;
-	struct supafs_str name;
-	uint64_t parent;
-	int r = parent_of(x, path, &parent, &name);
+	int r = parent_of(x, path, &mk.parent, &mk.name);
 
 	if (r != 0)
 		return r;
-	r = supafs_vfs_mkdir(x->v, &x->call, parent, name, 0755, &info, &fault);
-	forget(x, parent);
+	r = supafs_vfs_mkdir(x->v, &x->call, &mk, &info, &fault);
+	forget(x, mk.parent);
 	if (r == 0)
 		forget(x, info.node);
 	return r;
@@ -577,7 +578,9 @@ const char *fx_ls(struct fx *x, const char *path)
 		forget(x, node);
 	}
 	if (r == 0) {
-		r = supafs_vfs_readdir(x->v, &x->call, fh, 0, false, add_name, names, &fault);
+		r = supafs_vfs_readdir(x->v, &x->call,
+			&(const struct supafs_dir_read){.fh = fh, .add = add_name, .ctx = names},
+			&fault);
 		supafs_vfs_releasedir(x->v, fh);
 	}
 	x->text[0] = '\0';

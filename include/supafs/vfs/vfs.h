@@ -76,12 +76,18 @@ struct supafs_node_info {
 int supafs_vfs_lookup(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
 	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault);
 void supafs_vfs_forget(struct supafs_vfs *v, uint64_t node, uint64_t n);
-int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
-	struct supafs_str name, mode_t mode, struct supafs_node_info *ret,
-	struct supafs_fault *fault);
-int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
-	struct supafs_str name, struct supafs_str target, struct supafs_node_info *ret,
-	struct supafs_fault *fault);
+/* A folder or a symbolic link that is to be made. */
+struct supafs_make {
+	uint64_t parent;
+	struct supafs_str name;
+	mode_t mode;              /* mkdir */
+	struct supafs_str target; /* symlink; not empty */
+};
+int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
+	struct supafs_node_info *ret, struct supafs_fault *fault);
+/* -EPERM without stored attributes (-o meta=off): nothing would tell it from a file. */
+int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
+	struct supafs_node_info *ret, struct supafs_fault *fault);
 /* Target into `buf`, NUL-terminated; its length. */
 ssize_t supafs_vfs_readlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	char *buf, size_t size, struct supafs_fault *fault);
@@ -137,11 +143,16 @@ struct supafs_dir_item {
 	uint64_t next_off;
 	struct supafs_node_info info; /* node 0 unless plus (never for "." and "..") */
 };
+struct supafs_dir_read {
+	uint64_t fh, off;
+	bool plus;
+	bool (*add)(void *ctx, const struct supafs_dir_item *item);
+	void *ctx;
+};
 /* Entries from `off` until `add` returns false (that entry did not fit: its look-up count is taken
  * back) or the end. An error after the first entry is reported by the next call. */
-int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, uint64_t off,
-	bool plus, bool (*add)(void *ctx, const struct supafs_dir_item *item), void *ctx,
-	struct supafs_fault *fault);
+int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_dir_read *rd, struct supafs_fault *fault);
 /* Settles gathered deletes of the folder. */
 int supafs_vfs_fsyncdir(
 	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
@@ -166,11 +177,16 @@ struct supafs_create {
 int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_create *cr, struct supafs_node_info *ret_info,
 	struct supafs_open_result *ret, struct supafs_fault *fault);
-ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, void *buf,
-	size_t n, uint64_t off, struct supafs_fault *fault);
+/* `n` bytes from `off` of an open file. */
+struct supafs_span {
+	uint64_t fh, off, n;
+};
+/* Short only at the end of the file. */
+ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, void *buf, struct supafs_fault *fault);
 /* All or an error. */
-int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, const void *buf,
-	size_t n, uint64_t off, struct supafs_fault *fault);
+int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_span *at,
+	const void *buf, struct supafs_fault *fault);
 /* close(2) of one descriptor: uploads what is dirty and returns its result. */
 int supafs_vfs_flush(
 	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
@@ -179,8 +195,9 @@ int supafs_vfs_fsync(
 /* The last reference of the handle is gone; uploads what a dead process left dirty, in the
  * background. */
 void supafs_vfs_release(struct supafs_vfs *v, uint64_t fh);
-int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, int mode,
-	uint64_t off, uint64_t n, struct supafs_fault *fault);
+/* mode: fallocate(2)'s. */
+int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, int mode, struct supafs_fault *fault);
 /* SEEK_DATA, SEEK_HOLE. */
 int supafs_vfs_lseek(
 	struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence, uint64_t *ret_off);
