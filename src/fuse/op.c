@@ -31,6 +31,9 @@ void op_begin(struct op *op, fuse_req_t req, const char *what, uint64_t node, co
 		op->id = ++f->next_op;
 		supafs_list_add_tail(&f->ops, &op->link);
 	}
+	/* Not at init: the kernel sets its own figure when it has our answer to that. */
+	if (op->id == 1)
+		raise_read_ahead(f->mountpoint, f->read_ahead);
 	fuse_req_interrupt_func(req, op_interrupted, op);
 }
 

@@ -54,7 +54,6 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_CONGEST;
 	conn->time_gran = 1;
-	raise_read_ahead(f->mountpoint, f->read_ahead);
 	if (f->ready)
 		f->ready(f->ready_ctx);
 }
