@@ -28,7 +28,7 @@
  *	Attributes alone (chmod, utimens on a clean or saved file that is open for writing) wait in
  *	`meta` under attrs_wait, and go with the next upload or as one copy onto itself.
  *
- * Invariants (check_locked):
+ * Invariants (valid_locked):
  *	spool ⇔ state is saved, dirty, held, or (queued, uploading, failed without ref)
  *	ref   ⇔ state is reference, or (queued, uploading, failed without spool)
  *	uploading attributes only: neither; missing bytes ⇒ base; attrs_wait ⇒ clean or saved or
@@ -39,46 +39,50 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool has_body(const struct vfs_content *c)
+/* Spool or reference as the table says? */
+static bool body_valid(const struct vfs_content *c)
 {
-	return c->spool != NULL || c->ref != NULL;
+	const bool spool = c->spool != NULL, ref = c->ref != NULL;
+
+	if (spool && ref)
+		return false;
+	switch (c->state) {
+	case VFS_CLEAN:
+		return !spool && !ref;
+	case VFS_SAVED:
+		return spool && supafs_spool_complete(c->spool);
+	case VFS_DIRTY:
+	case VFS_HELD:
+		return spool;
+	case VFS_REFERENCE:
+		return ref && c->writers == 0;
+	case VFS_QUEUED:
+	case VFS_FAILED:
+		return spool || ref;
+	case VFS_UPLOADING:
+		return c->writers == 0;
+	case VFS_STATE__COUNT:
+		break;
+	}
+	return false;
+}
+
+/* The walker: every transition of a debug build goes through it. */
+static bool valid_locked(const struct vfs_content *c)
+{
+	const bool sent = c->state == VFS_CLEAN || c->state == VFS_SAVED;
+
+	if (c->spool && !c->base && !supafs_spool_complete(c->spool))
+		return false;
+	if (c->attrs_wait && !sent && c->state != VFS_UPLOADING)
+		return false;
+	return body_valid(c) && !(c->pending && sent);
 }
 
 static void check_locked(const struct vfs_content *c)
 {
-#if SUPAFS_DEBUG_CHECKS
-	assert(!(c->spool && c->ref));
-	switch (c->state) {
-	case VFS_CLEAN:
-		assert(!has_body(c));
-		break;
-	case VFS_SAVED:
-		assert(c->spool && supafs_spool_complete(c->spool));
-		break;
-	case VFS_DIRTY:
-	case VFS_HELD:
-		assert(c->spool);
-		break;
-	case VFS_REFERENCE:
-		assert(c->ref && c->writers == 0);
-		break;
-	case VFS_QUEUED:
-	case VFS_FAILED:
-		assert(has_body(c));
-		break;
-	case VFS_UPLOADING:
-		assert(c->writers == 0);
-		break;
-	case VFS_STATE__COUNT:
-		assert(false);
-		break;
-	}
-	assert(!c->spool || c->base || supafs_spool_complete(c->spool));
-	assert(!c->attrs_wait || c->state == VFS_CLEAN || c->state == VFS_SAVED ||
-		c->state == VFS_UPLOADING);
-	assert(!c->pending || (c->state != VFS_CLEAN && c->state != VFS_SAVED));
-#endif
-	(void)c;
+	if (SUPAFS_DEBUG_CHECKS)
+		assert(valid_locked(c));
 }
 
 void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state)

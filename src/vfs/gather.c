@@ -138,14 +138,13 @@ static void batch_free(struct batch *b)
 static int remove_all(
 	struct vfs_gather *g, struct supafs_call *call, struct batch *b, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_str *keys = calloc(b->n, sizeof(*keys));
-	supafs_autofree bool *gone = calloc(b->n, sizeof(*gone));
 	struct supafs_store *store = g->v->cfg.store;
+	struct supafs_str keys[SUPAFS_DELETE_BATCH];
+	bool gone[SUPAFS_DELETE_BATCH] = {false};
 	size_t n = 0;
 	int r;
 
-	if (!keys || !gone)
-		return -ENOMEM;
+	assert(b->n <= SUPAFS_DELETE_BATCH);
 	supafs_list_for_each (i, &b->items) {
 		const struct item *it = supafs_list_entry(i, struct item, link);
 

@@ -332,28 +332,35 @@ static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, st
 }
 
 /* The name, and the records of all that is pending below it, at one moment. */
-static int switch_folder(struct vfs_renaming *rn)
+static int switch_locked(struct vfs_renaming *rn, struct vfs_node **unsent)
+	SUPAFS_REQUIRES(rn->v->ns);
+static int switch_locked(struct vfs_renaming *rn, struct vfs_node **unsent)
 {
 	struct supafs_vfs *v = rn->v;
+	const size_t n = unsent_below_locked(v, rn->node, unsent);
 	struct vfs_place place;
 	int r;
 
-	SUPAFS_SCOPED_LOCK(&v->ns);
-	supafs_autofree struct vfs_node **unsent =
-		calloc(supafs_map_count(v->by_id), sizeof(struct vfs_node *));
-	size_t n;
-
-	if (!unsent)
-		return -ENOMEM;
-	if (!rn->node->linked)
-		return -ENOENT;
-	n = unsent_below_locked(v, rn->node, unsent);
 	for (size_t i = 0; i < n; i++)
 		if (vfs_node_place_locked(v, unsent[i], &place) == 0)
 			vfs_view_absent(v, &place);
 	r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
 	for (size_t i = 0; i < n; i++)
 		vfs_reannounce_locked(v, unsent[i]);
+	return r;
+}
+
+static int switch_folder(struct vfs_renaming *rn)
+{
+	struct vfs_node **unsent;
+	int r;
+
+	SUPAFS_SCOPED_LOCK(&rn->v->ns);
+	unsent = calloc(supafs_map_count(rn->v->by_id), sizeof(struct vfs_node *));
+	if (!unsent)
+		return -ENOMEM;
+	r = rn->node->linked ? switch_locked(rn, unsent) : -ENOENT;
+	free(unsent);
 	return r;
 }
 

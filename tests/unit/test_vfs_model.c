@@ -182,7 +182,10 @@ static void do_save(struct model *m, const char *path)
 		return;
 	if (!e)
 		e = add(m, path, false);
-	e->file->n = 0;
+	if (!e->file)
+		fail_msg("no file");
+	else
+		e->file->n = 0;
 	model_write(e->file, text, 0);
 }
 
@@ -214,13 +217,14 @@ static void do_truncate(struct model *m, const char *path)
 	if (want == 0)
 		want = e ? (e->file ? 0 : -EISDIR) : -ENOENT;
 	EXPECT(fx_truncate(m->x, path, n), want, "truncate", path);
-	if (want == 0)
+	if (want == 0 && e && e->file)
 		model_resize(e->file, n);
 }
 
 static void same_bytes(
 	struct model *m, const struct file *f, const char *p, ssize_t n, const char *path)
 {
+	assert_non_null(f);
 	EXPECT(n, f->n, "read", path);
 	if (memcmp(p, f->p, f->n) != 0)
 		fail_msg("step %u: %s has other bytes: %.*s, not %.*s", m->step, path, (int)n, p,
@@ -239,7 +243,7 @@ static void do_read(struct model *m, const char *path)
 		want = e ? (e->file ? 0 : -EISDIR) : -ENOENT;
 	r = fx_open(m->x, path, O_RDONLY, &fh);
 	EXPECT(r, want, "open", path);
-	if (r != 0)
+	if (r != 0 || !e || !e->file)
 		return;
 	same_bytes(m, e->file, buf, fx_read(m->x, fh, buf, sizeof(buf), 0), path);
 	EXPECT(fx_close(m->x, fh), 0, "close", path);
@@ -385,33 +389,44 @@ static void close_handle(struct model *m, struct handle *h)
 	h->file = NULL;
 }
 
+static void open_handle(struct model *m, struct handle *h, const char *path)
+{
+	const struct entry *e = find(m, path);
+
+	if (!e || !e->file)
+		return;
+	h->writable = below(m, 2) == 0;
+	EXPECT(fx_open(m->x, path, h->writable ? O_RDWR : O_RDONLY, &h->fh), 0, "open", path);
+	h->file = e->file;
+	h->file->refs++;
+}
+
+static void write_handle(struct model *m, struct handle *h)
+{
+	char text[64];
+	size_t off;
+
+	pick_text(m, text);
+	off = below(m, h->file->n + 10);
+	if (off + strlen(text) > FILE_MAX)
+		return;
+	EXPECT(fx_write(m->x, h->fh, text, off), 0, "write", "a handle");
+	model_write(h->file, text, off);
+}
+
 static void do_handle(struct model *m, const char *path)
 {
 	struct handle *h = &m->h[below(m, HANDLES)];
-	struct entry *e = find(m, path);
-	char text[64], buf[FILE_MAX + 10];
-	size_t off;
+	char buf[FILE_MAX + 10];
 
-	if (!h->file) {
-		if (!e || !e->file)
-			return;
-		h->writable = below(m, 2) == 0;
-		EXPECT(fx_open(m->x, path, h->writable ? O_RDWR : O_RDONLY, &h->fh), 0, "open",
-			path);
-		h->file = e->file;
-		h->file->refs++;
-	} else if (below(m, 3) == 0) {
+	if (!h->file)
+		open_handle(m, h, path);
+	else if (below(m, 3) == 0)
 		close_handle(m, h);
-	} else if (h->writable && below(m, 2) == 0) {
-		pick_text(m, text);
-		off = below(m, h->file->n + 10);
-		if (off + strlen(text) > FILE_MAX)
-			return;
-		EXPECT(fx_write(m->x, h->fh, text, off), 0, "write", "a handle");
-		model_write(h->file, text, off);
-	} else {
+	else if (h->writable && below(m, 2) == 0)
+		write_handle(m, h);
+	else
 		same_bytes(m, h->file, buf, fx_read(m->x, h->fh, buf, sizeof(buf), 0), "a handle");
-	}
 }
 
 /* --- Runs
@@ -459,7 +474,7 @@ static void one_step(struct model *m)
 		break;
 	}
 	if (below(m, 40) == 0)
-		fx_advance_ms(m->x, (int64_t)below(m, 2 * FX_TTL_MS));
+		fx_advance_ms(m->x, (int64_t)below(m, UINT64_C(2) * FX_TTL_MS));
 }
 
 /* A mount from scratch shows what the tree has. */

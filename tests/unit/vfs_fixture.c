@@ -2,7 +2,7 @@
 /* What the tests of the vfs share. */
 #include "vfs_fixture.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -89,22 +89,12 @@ struct fx *fx_new(const struct fx_config *cfg)
 	return x;
 }
 
-static void remove_tree(const char *path)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
-	DIR *d = opendir(path);
-	char sub[512];
-
-	if (d) {
-		for (struct dirent *e; (e = readdir(d)) != NULL;) {
-			if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-				continue;
-			(void)snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
-			if (unlink(sub) != 0)
-				remove_tree(sub); /* NOLINT(misc-no-recursion): two levels */
-		}
-		(void)closedir(d);
-	}
-	(void)rmdir(path);
+	(void)st;
+	(void)kind;
+	(void)at;
+	return remove(path);
 }
 
 unsigned fx_free(struct fx *x)
@@ -115,7 +105,8 @@ unsigned fx_free(struct fx *x)
 	(void)supafs_store_free(x->stats);
 	supafs_call_fini(&x->call);
 	supafs_buf_fini(&x->bucket.mimes);
-	remove_tree(x->dir);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the threads of the test have ended */
+	(void)nftw(x->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	free(x);
 	return left;
 }
