@@ -206,7 +206,8 @@ static uint64_t next_size(const struct supafs_content *c, const struct track *t)
 
 	if (t->last >= WINDOW_LAST)
 		return UINT64_MAX / 2;
-	if (t->run > 1 && c->first_byte_ns > SLOW_NS && c->rate > 0) {
+	/* A second read in a row may be chance: then only a very slow first byte counts. */
+	if (c->first_byte_ns > (t->run > 1 ? SLOW_NS : 20 * SLOW_NS) && c->rate > 0) {
 		double worth = 10.0 * (double)c->first_byte_ns / 1e9 * (double)c->rate;
 
 		if (worth > (double)WINDOW_LAST)

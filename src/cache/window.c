@@ -225,6 +225,23 @@ static int take_locked(struct supafs_data *d, struct window *w, const void *p, s
 	return 0;
 }
 
+/* What its request cost. For a whole window before its reader goes on: the next one's size depends
+ * on it. */
+static void measure_locked(struct supafs_data *d, const struct window *w) SUPAFS_REQUIRES(d->lock);
+static void measure_locked(struct supafs_data *d, const struct window *w)
+{
+	struct supafs_content *c = w->content;
+	int64_t cost = w->first_ns - w->start_ns;
+	int64_t span = d->clock->mono_ns(d->clock) - w->first_ns;
+
+	if (!w->first_ns || !w->start_ns)
+		return;
+	c->first_byte_ns = c->first_byte_ns ? (3 * c->first_byte_ns + cost) / 4 : cost;
+	if (!w->was_paused && w->pos - w->begin >= BLOCK)
+		c->rate = (uint64_t)((double)(w->pos - w->begin) * 1e9 /
+				     (double)(span > 1000 ? span : 1000));
+}
+
 static int window_write(void *ctx, const void *p, size_t n)
 {
 	struct window *w = ctx;
@@ -245,6 +262,8 @@ static int window_write(void *ctx, const void *p, size_t n)
 			return r;
 	}
 	w->acked += n;
+	if (w->acked == w->end)
+		measure_locked(d, w);
 	return 0;
 }
 
@@ -293,26 +312,10 @@ static void answer_locked(struct supafs_data *d, struct window *w, int error)
 	}
 }
 
-static void measure_locked(struct supafs_data *d, struct window *w, int64_t now_ns)
-	SUPAFS_REQUIRES(d->lock);
-static void measure_locked(struct supafs_data *d, struct window *w, int64_t now_ns)
-{
-	struct supafs_content *c = w->content;
-	int64_t cost = w->first_ns - w->start_ns, span = now_ns - w->first_ns;
-
-	(void)d;
-	if (!w->first_ns || !w->start_ns)
-		return;
-	c->first_byte_ns = c->first_byte_ns ? (3 * c->first_byte_ns + cost) / 4 : cost;
-	if (!w->was_paused && span > 0 && w->pos - w->begin >= BLOCK)
-		c->rate = (uint64_t)((double)(w->pos - w->begin) * 1e9 / (double)span);
-}
-
 static void window_end(struct window *w, int r)
 {
 	struct supafs_data *d = w->data;
 	struct supafs_content *c = w->content;
-	int64_t now_ns = d->clock->mono_ns(d->clock);
 
 	SUPAFS_SCOPED_LOCK(&d->lock);
 	bool unknown = w->learns && !w->etag[0] && w->pos > w->begin && r < 0;
@@ -324,9 +327,10 @@ static void window_end(struct window *w, int r)
 	d->active--;
 	if (w->block)
 		supafs_block_kill_locked(d, w->block);
-	if (w->pos < w->end)
+	if (w->pos < w->end) {
 		supafs_stream_cut_locked(d, w);
-	measure_locked(d, w, now_ns);
+		measure_locked(d, w);
+	}
 	answer_locked(d, w, verdict(w, r));
 	if (w->learns)
 		supafs_content_learnt_locked(d, c, w->etag);

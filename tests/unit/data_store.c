@@ -182,6 +182,8 @@ static int store_get(struct supafs_store *base, struct supafs_call *call,
 	int r = begin(&t, args, fault);
 
 	supafs_call_set_waker(call, poke, &t);
+	if (r == 0 && s->first_byte_ms > 0)
+		r = supafs_call_sleep(call, (int64_t)s->first_byte_ms * SUPAFS_NS_PER_MS);
 	if (r == 0)
 		r = send_bytes(&t, buf);
 	supafs_call_set_waker(call, NULL, NULL);

@@ -22,6 +22,7 @@ struct data_store {
 	uint64_t fail_at;            /* a get that comes to this byte ends with … */
 	int fail_error;              /* … this, … */
 	unsigned fail_times;         /* so many times */
+	uint64_t first_byte_ms;      /* a get takes so long to begin */
 	bool no_etag;                /* tells none */
 	void (*on_write)(void *ctx); /* before each write, no lock held */
 	void *on_write_ctx;

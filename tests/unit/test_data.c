@@ -49,6 +49,17 @@ static void test_sequential(void **state)
 	}
 }
 
+/* Where each get is dear, the second read in a row asks for the rest. */
+static void test_slow_first_byte(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store.first_byte_ms = 150;
+	sequential(f, 64U << 20, 131072);
+	assert_in_range(data_store_gets(&f->store), 2, 3);
+	assert_int_equal(data_store_moved(&f->store), 64U << 20);
+}
+
 static void test_small(void **state)
 {
 	static const uint64_t sizes[] = {0, 1, 4095, 131071, 131072, 131073, 300001};
@@ -423,6 +434,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sequential, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_slow_first_byte, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_small, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_backwards, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_strided, fixture_setup, fixture_teardown),
