@@ -182,10 +182,11 @@ static void do_save(struct model *m, const char *path)
 		return;
 	if (!e)
 		e = add(m, path, false);
-	if (!e->file)
-		fail_msg("no file");
-	else
-		e->file->n = 0;
+	if (!e->file) {
+		fail_msg("step %u: no file", m->step);
+		return;
+	}
+	e->file->n = 0;
 	model_write(e->file, text, 0);
 }
 
