@@ -63,10 +63,18 @@ int vfs_gather_new(struct supafs_vfs *v, struct vfs_gather **ret_g)
 	return 0;
 }
 
+static void batch_free(struct batch *b)
+{
+	supafs_list_for_each_safe (i, next, &b->items)
+		free(supafs_list_entry(i, struct item, link));
+	free(b);
+}
+
 struct vfs_gather *vfs_gather_free(struct vfs_gather *g)
 {
 	if (g) {
-		assert(supafs_list_empty(&g->batches));
+		supafs_list_for_each_safe (i, next, &g->batches)
+			batch_free(supafs_list_entry(i, struct batch, link));
 		supafs_cond_fini(&g->cond);
 		supafs_mutex_fini(&g->lock);
 		free(g);
@@ -126,13 +134,6 @@ static int item_place(const struct batch *b, const struct item *it, struct vfs_p
 	const struct supafs_str seg = {it->text + b->dir.n, it->key_n - b->dir.n};
 
 	return vfs_place_set(ret, &b->dir, item_name(it), seg, false);
-}
-
-static void batch_free(struct batch *b)
-{
-	supafs_list_for_each_safe (i, next, &b->items)
-		free(supafs_list_entry(i, struct item, link));
-	free(b);
 }
 
 static int remove_all(

@@ -269,6 +269,15 @@ static int make_locked(struct supafs_vfs *v, struct vfs_node *parent,
 	return 0;
 }
 
+/* Of the same kind and the same key? A shown name may come to stand for another key
+ * (docs/names.md: a file beside a folder). */
+static bool is_thing(const struct vfs_node *node, const struct supafs_dirent *ent)
+{
+	return node->folder == ent->attr.folder &&
+	       supafs_str_eq((struct supafs_str){node->seg, node->seg_n},
+		       (struct supafs_str){ent->seg, ent->seg_n});
+}
+
 int vfs_node_obtain(struct supafs_vfs *v, struct vfs_node *parent, const struct supafs_dirent *ent,
 	uint64_t lookups, struct vfs_node **ret_node)
 {
@@ -279,7 +288,7 @@ int vfs_node_obtain(struct supafs_vfs *v, struct vfs_node *parent, const struct 
 	if (!parent->linked)
 		return -ENOENT;
 	node = vfs_node_find_locked(v, parent, name);
-	if (node && node->folder != ent->attr.folder) {
+	if (node && !is_thing(node, ent)) {
 		vfs_node_detach_locked(v, node);
 		node = NULL;
 	}
