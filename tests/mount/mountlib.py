@@ -38,7 +38,7 @@ import target  # noqa: E402
 SKIP = servelib.SKIP
 REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 START_S = 120
-SECRETS = ("SUPABASE_", "SUPAFS_MOUNTPOINT", "SUPAFS_OPTIONS")
+SECRETS = ("SUPAFS_TEST_", "SUPABASE_", "SUPAFS_MOUNTPOINT", "SUPAFS_OPTIONS")
 
 
 def skip_all(reason):

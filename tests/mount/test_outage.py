@@ -269,7 +269,7 @@ def main():
     with server() as s:
         if s.foreign:
             print("1..0 # SKIP needs the faults of supafs-serve")
-            sys.exit(77)
+            sys.exit(0)
         run_tests([f for f in tests if not only or f.__name__[5:] in only], s)
 
 
