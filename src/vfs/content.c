@@ -345,7 +345,8 @@ int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
 	return r;
 }
 
-/* A background upload of bytes that are about to change is not worth its time. */
+/* A background upload of bytes that are about to change is not worth its time. One whose last byte
+ * is on its way can be stopped no more (send.c). */
 static void stop_background(struct vfs_content *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->call_lock);

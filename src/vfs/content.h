@@ -66,7 +66,8 @@ struct vfs_content {
 	int error; /* FAILED: why */
 
 	struct supafs_mutex call_lock; /* leaf but for a call's own lock */
-	struct supafs_call *send_call; /* call_lock; the background upload's, or NULL */
+	struct supafs_call *send_call; /* call_lock; the background upload's while it may be
+					  stopped, or NULL */
 };
 
 /* --- Life --------------------------------------------------------------------------------------

@@ -64,9 +64,33 @@ static int begin_send(struct vfs_content *c, struct supafs_call *call, const str
 	return r;
 }
 
+static void set_send_call(struct vfs_content *c, struct supafs_call *call)
+{
+	SUPAFS_SCOPED_LOCK(&c->call_lock);
+	c->send_call = call;
+}
+
+/* The bytes of an upload. */
+struct reader {
+	struct vfs_content *c;
+	struct supafs_call *call;
+	uint64_t size;
+};
+
+/* A server that has a whole request goes on with it when the client hangs up, and may be done with
+ * it after the next upload: the older content would win. So who wants to stop an upload must be
+ * here before its last byte leaves; after that he waits for its end. */
 static ssize_t read_spool(void *ctx, void *buf, size_t n, uint64_t off)
 {
-	return supafs_spool_pread(ctx, buf, n, off);
+	const struct reader *rd = ctx;
+
+	if (n >= rd->size - off) {
+		SUPAFS_SCOPED_LOCK(&rd->c->call_lock);
+		if (supafs_call_check(rd->call) == -EINTR)
+			return -EINTR;
+		rd->c->send_call = NULL;
+	}
+	return supafs_spool_pread(rd->c->spool, buf, n, off);
 }
 
 static struct supafs_put_args put_args(
@@ -89,12 +113,13 @@ static int send_bytes(struct supafs_vfs *v, struct vfs_content *c, struct supafs
 	const struct vfs_send *send, struct sending *s, struct supafs_fault *fault)
 {
 	struct supafs_put_args args = put_args(v, send, s);
+	struct reader rd = {.c = c, .call = call, .size = args.size};
 	int r = vfs_content_fill(c, call, 0, UINT64_MAX, fault);
 
 	if (r != 0)
 		return r;
 	args.pread = read_spool;
-	args.ctx = c->spool;
+	args.ctx = &rd;
 	return v->cfg.store->ops->put(v->cfg.store, call, &args, s->version.id, fault);
 }
 
@@ -226,12 +251,6 @@ static void finish_send(struct supafs_vfs *v, struct vfs_node *node, const struc
 	succeed_locked(c, s);
 }
 
-static void set_send_call(struct vfs_content *c, struct supafs_call *call)
-{
-	SUPAFS_SCOPED_LOCK(&c->call_lock);
-	c->send_call = call;
-}
-
 int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	const struct vfs_send *send, struct supafs_attr *ret_attr, struct supafs_fault *fault)
 {
@@ -241,7 +260,7 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 
 	if (r <= 0)
 		return r;
-	if (send->background)
+	if (send->background && !s.reference && s.version.size > 0)
 		set_send_call(c, call);
 	r = s.reference ? send_reference(v, c, call, send, &s, fault)
 			: send_bytes(v, c, call, send, &s, fault);

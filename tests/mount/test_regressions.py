@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What went wrong once and must not again. Each test names the symptom."""
+import os
+import time
+
+from mountlib import Mount, need_fuse, need_own_server, read, run_tests, server
+
+
+def test_slow_upload_of_an_empty_file_does_not_undo_the_next(s):
+    """`open(f, "w").close()`, then an append, while the server was still busy with the empty upload: that
+    one was stopped, landed after the append's, and the file was empty."""
+    need_own_server(s)
+    with Mount(s, options=["ttl=0"]) as m:
+        rule = s.fault({"kind": "put", "key": "f", "count": 1}, {"delay_ms": 1000})
+        open(m / "f", "w").close()
+        while not next(r for r in s.faults() if r["id"] == rule)["hit"]:
+            os.stat(m.path)  # until the server has the empty upload in hand
+        with open(m / "f", "ab") as f:
+            f.write(b"x" * 1000)
+        hit = time.monotonic()
+        while time.monotonic() < hit + 1.5:  # the empty one has come in by then, if it was sent
+            assert s.get("f", bucket=m.bucket) == b"x" * 1000
+        with open(m / "f", "r+b") as f:
+            f.seek(2000)
+            f.write(b"y")
+        assert read(m / "f") == b"x" * 1000 + bytes(1000) + b"y"
+
+
+if __name__ == "__main__":
+    need_fuse()
+    with server() as one:
+        run_tests([f for name, f in sorted(globals().items()) if name.startswith("test_")], one)
