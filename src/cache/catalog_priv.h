@@ -54,7 +54,9 @@ struct folder {
 	uint64_t floor;      /* what was asked for up to here is not kept */
 	uint64_t keeper_seq; /* 0: never changed here */
 	bool keeper;
-	unsigned users; /* handles, walks, look-ups under way */
+	unsigned users;          /* handles, walks, look-ups under way */
+	unsigned misses;         /* look-ups that had to ask, since: */
+	int64_t misses_since_ns; /* see many_misses_locked() */
 	size_t odd_recs;
 	int64_t weight; /* of all records; means nothing without a listing */
 	size_t bytes;   /* itself and its records */

@@ -11,6 +11,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -390,6 +391,49 @@ static int join_locked(struct supafs_catalog *c, struct flight *fl, const struct
 	return r;
 }
 
+/* --- Many names of one folder -------------------------------------------------------------------
+ */
+
+/* Who asks for one name after the other (rsync, a build) will ask for all: then the folder's
+ * listing is cheaper. The third one within the ttl tries it, and if the folder turns out to be
+ * larger than the look-ups justify, the 16th, 64th, 256th again: never more pages than half of the
+ * look-ups. */
+static bool many_misses_locked(struct supafs_catalog *c, struct folder *f, unsigned *ret_pages)
+	SUPAFS_REQUIRES(c->lock);
+static bool many_misses_locked(struct supafs_catalog *c, struct folder *f, unsigned *ret_pages)
+{
+	const int64_t now = catalog_now(c);
+	unsigned step;
+
+	if (now - f->misses_since_ns >= c->ttl_ns) {
+		f->misses_since_ns = now;
+		f->misses = 0;
+	}
+	if (f->misses < UINT_MAX)
+		f->misses++;
+	*ret_pages = f->misses < 4 ? 2 : f->misses / 2;
+	for (step = 16; step < f->misses && step <= UINT_MAX / 4; step *= 4)
+		continue;
+	return f->misses == 3 || f->misses == step;
+}
+
+/* Lists up to so many pages; a listing that is complete then is kept. */
+static int list_folder_locked(struct supafs_catalog *c, const struct query *q, uint64_t start,
+	unsigned pages) SUPAFS_REQUIRES(c->lock);
+static int list_folder_locked(
+	struct supafs_catalog *c, const struct query *q, uint64_t start, unsigned pages)
+{
+	struct source src;
+	int r = source_open_locked(c, q->f, start, false, &src);
+
+	if (r < 0)
+		return r;
+	while (r == 0 && !src.l->complete && pages-- > 0)
+		r = source_more_locked(c, &src, q->call, q->fault);
+	source_close_locked(c, &src);
+	return r;
+}
+
 /* --- Look-ups -----------------------------------------------------------------------------------
  */
 
@@ -399,7 +443,9 @@ static int plain_locked(
 	struct supafs_catalog *c, const struct query *q, struct supafs_dirent *ret_ent)
 {
 	const uint64_t start = c->seq;
+	bool listed = c->ttl_ns == 0, list;
 	struct flight *fl;
+	unsigned pages;
 	struct view v;
 	int r;
 
@@ -410,9 +456,14 @@ static int plain_locked(
 		if (q->a->seg.n == 0)
 			return -ENAMETOOLONG;
 		fl = flight_find(q->f, q->a->name);
-		if (!fl)
+		list = !fl && !listed && !q->fresh && many_misses_locked(c, q->f, &pages);
+		listed = listed || list;
+		if (list)
+			r = list_folder_locked(c, q, start, pages);
+		else if (fl)
+			r = join_locked(c, fl, q);
+		else
 			return fly_locked(c, q, ret_ent);
-		r = join_locked(c, fl, q);
 		if (r < 0)
 			return r;
 	}

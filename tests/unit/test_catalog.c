@@ -49,10 +49,46 @@ static void file_folder_absent(void **state)
 	assert_int_equal(x->ent.attr.modified_ns, x->ent.attr.version.updated_ns - 5000000);
 	assert_string_equal(x->ent.attr.version.etag, "\"00000000000000000000000000000005\"");
 	assert_folder(x, "d/", "park", "park");
-	assert_int_equal(fix_lookup(x, "d/", "zo"), -ENOENT);
-	assert_int_equal(fix_lookup(x, "d/", "none"), -ENOENT);
+	assert_int_equal(fix_lookup(x, "e/", "zo"), -ENOENT);
+	assert_int_equal(fix_lookup(x, "e/", "none"), -ENOENT);
 	assert_int_equal(scripted_lists(&x->store), 4);
 	assert_true(x->store.widest <= 50);
+}
+
+/* Name after name of one folder: the third look-up lists it, the others cost nothing. */
+static void many_names_list_the_folder(void **state)
+{
+	struct fix *x = *state;
+	char name[32];
+
+	for (int i = 0; i < 300; i++) {
+		(void)snprintf(name, sizeof(name), "d/f%03d", i);
+		scripted_add(&x->store, name, 5);
+	}
+	for (int i = 0; i < 300; i++) {
+		(void)snprintf(name, sizeof(name), "f%03d", i);
+		assert_file(x, "d/", name, 5);
+		(void)snprintf(name, sizeof(name), "g%03d", i);
+		assert_int_equal(fix_lookup(x, "d/", name), -ENOENT);
+	}
+	assert_int_equal(scripted_lists(&x->store), 3);
+}
+
+/* A folder that is larger than the look-ups justify is not listed to its end for their sake. */
+static void a_few_names_of_many(void **state)
+{
+	struct fix *x = *state;
+	char name[32];
+
+	for (int i = 0; i < 3500; i++) {
+		(void)snprintf(name, sizeof(name), "d/f%04d", i);
+		scripted_add(&x->store, name, 5);
+	}
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(name, sizeof(name), "f%04d", 3400 - i * 7);
+		assert_file(x, "d/", name, 5);
+	}
+	assert_true(scripted_lists(&x->store) <= 12);
 }
 
 static void zoo_without_folder(void **state)
@@ -544,6 +580,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(file_folder_absent),
+		T(many_names_list_the_folder),
+		T(a_few_names_of_many),
 		T(zoo_without_folder),
 		T(zoo_folder_behind_the_page),
 		T(zoo_folder_sorts_before_zoo0),
