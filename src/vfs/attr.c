@@ -45,6 +45,12 @@ static void fill_stat(const struct supafs_vfs *v, const struct supafs_attr *attr
 	}
 	st->st_mtim = time_of(m->has & SUPAFS_META_MTIME ? m->mtime_ns : attr->modified_ns);
 	st->st_ctim = st->st_atim = st->st_mtim;
+	/* A folder's newest file becomes known as it is listed: tar takes a time of change that
+	 * moves meanwhile for a change of the folder. */
+	if (attr->folder)
+		st->st_ctim = time_of(v->born_ns);
+	if (attr->folder && attr->modified_ns == 0)
+		st->st_mtim = st->st_atim = st->st_ctim;
 }
 
 void vfs_info_bare(
@@ -142,7 +148,6 @@ static void root_info(struct supafs_vfs *v, struct supafs_node_info *ret)
 		SUPAFS_SCOPED_LOCK(&v->ns);
 		attr.ino = v->root->ino;
 	}
-	attr.modified_ns = v->cfg.clock->wall_ns(v->cfg.clock);
 	vfs_info_bare(v, &attr, ret);
 	ret->node = SUPAFS_ROOT_ID;
 }

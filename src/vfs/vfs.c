@@ -80,6 +80,7 @@ int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_
 	if (!v)
 		return -ENOMEM;
 	v->cfg = *cfg;
+	v->born_ns = cfg->clock->wall_ns(cfg->clock);
 	supafs_mutex_init(&v->ns);
 	supafs_mutex_init(&v->handles_lock);
 	supafs_mutex_init(&v->news_lock);

@@ -38,6 +38,7 @@ struct supafs_vfs {
 	struct supafs_pool *moves; /* the steps of a folder's rename */
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */
 	struct supafs_timers *timers;
+	int64_t born_ns; /* when it was made: what folders show as time of change */
 
 	struct supafs_mutex ns;
 	struct supafs_map *by_id;   /* ns: every node */
