@@ -137,15 +137,16 @@ static bool may_log(struct supafs_fuse *f)
 
 static void log_failure(const struct op *op, int r)
 {
-	char why[320] = "";
+	char why[320] = "", path[SUPAFS_KEY_MAX + 1];
 
 	if (!may_log(op->fuse))
 		return;
 	if (op->fault.class != SUPAFS_FAULT_NONE)
 		supafs_fault_format(&op->fault, why, sizeof(why));
-	supafs_log(SUPAFS_LOG_ERROR, "%s%s%s%s (node %llu): %s%s%s", op->what,
-		op->name ? " \"" : "", op->name ? op->name : "", op->name ? "\"" : "",
-		(unsigned long long)op->node, strerrordesc_np(-r), why[0] ? ": " : "", why);
+	supafs_vfs_path(op->vfs, op->node, path, sizeof(path));
+	supafs_log(SUPAFS_LOG_ERROR, "%s \"%s%s%s\": %s%s%s", op->what, path,
+		op->name && path[0] ? "/" : "", op->name ? op->name : "", strerrordesc_np(-r),
+		why[0] ? ": " : "", why);
 }
 
 void op_end(struct op *op, int r)

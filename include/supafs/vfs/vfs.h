@@ -210,6 +210,10 @@ struct supafs_copy_range {
 ssize_t supafs_vfs_copy_range(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_copy_range *r, struct supafs_fault *fault);
 
+/* The node's path below the mount as it is shown, for the log; "" for the root and for a node that
+ * is not known. NUL-terminated, cut at `size`. */
+void supafs_vfs_path(struct supafs_vfs *v, uint64_t node, char *out, size_t size);
+
 struct supafs_vfs_stats {
 	uint64_t nodes, handles, dirty, uploading, failed, gathered;
 };
