@@ -117,8 +117,7 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 		"the certificate of {url} is not trusted ({server}): for an authority of your own "
 		"add -o cacert=FILE",
 	[SUPAFS_MSG_WRONG_URL] =
-		"{url} answers, but not as Supabase Storage does ({server}): check SUPABASE_URL; a "
-		"storage server without /storage/v1 in its path needs -o raw_base",
+		"{url} answers, but not as Supabase Storage does ({server}): check SUPABASE_URL",
 	[SUPAFS_MSG_KEY_REFUSED] =
 		"the server refuses the key ({server}): copy it again from the project's API keys, "
 		"and see that it is of the same project as SUPABASE_URL",

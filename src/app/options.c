@@ -91,7 +91,7 @@ static const struct supafs_option table[] = {
 	{"proxy", SUPAFS_OPT_TEXT, FIELD(proxy), "URL", NULL, 0, 0,
 		"use this proxy (default: none, whatever the environment says)"},
 	{"raw_base", SUPAFS_OPT_FLAG, FIELD(raw_base), NULL, "off", 0, 0,
-		"SUPABASE_URL is the storage server itself, without /storage/v1"},
+		"SUPABASE_URL is the storage server itself, without /storage/v1 (else found out)"},
 	{"env_file", SUPAFS_OPT_TEXT, FIELD(env_file), "FILE", NULL, 0, 0,
 		"as --env-file, for /etc/fstab"},
 	{"config", SUPAFS_OPT_TEXT, FIELD(config), "NAME", NULL, 0, 0,

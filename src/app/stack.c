@@ -52,12 +52,12 @@ static int build_http(
 	return r;
 }
 
-static int build_backend(
-	struct supafs_stack *s, const struct supafs_stack_args *a, struct supafs_problem *p)
+static int try_base(struct supafs_stack *s, const struct supafs_stack_args *a, bool raw_base,
+	struct supafs_problem *p)
 {
 	const struct supafs_supabase_config cfg = {
 		.url = a->config->url,
-		.raw_base = a->opt->raw_base,
+		.raw_base = raw_base,
 		.bucket = a->bucket,
 		.key = supafs_config_key(a->config),
 		.user_token = a->config->user_token,
@@ -76,6 +76,24 @@ static int build_backend(
 	if (r < 0)
 		return system_problem(r, "setting up the store", p);
 	return supafs_probe(s->store, &probe, &s->bucket, p);
+}
+
+/* What answers, but not as a gateway would below /storage/v1, may be the storage server itself. */
+static int build_backend(
+	struct supafs_stack *s, const struct supafs_stack_args *a, struct supafs_problem *p)
+{
+	struct supafs_problem without;
+	int r = try_base(s, a, a->opt->raw_base, p);
+	int w;
+
+	if (r == 0 || a->opt->raw_base || p->id != SUPAFS_MSG_WRONG_URL)
+		return r;
+	s->store = supafs_store_free(s->store);
+	w = try_base(s, a, true, &without);
+	if (w == 0 || without.id == SUPAFS_MSG_WRONG_URL)
+		return w == 0 ? 0 : r;
+	*p = without;
+	return w;
 }
 
 /* Each layer owns the one below; when one cannot be made, s->store keeps what is there. */

@@ -97,12 +97,6 @@ def server_env(s):
     return {"SUPABASE_URL": s.url, "SUPABASE_SERVICE_ROLE_KEY": s.service_key}
 
 
-def base_options(s):
-    """-o options that this server needs."""
-    needed = [] if s.base_path.endswith("/storage/v1") else ["raw_base"]
-    return needed
-
-
 def mounted(path):
     """Is something mounted at `path`? Asks the kernel's table, not the mount."""
     want = path.replace("\\", "\\134").replace(" ", "\\040")
@@ -202,7 +196,7 @@ class Mount:
 
     def command(self):
         source = self.bucket + ("/" + self.prefix if self.prefix else "")
-        options = base_options(self.server) + self.options
+        options = list(self.options)
         command = [find_supafs(), "mount", "-f", *self.args, source, self.path]
         return command + (["-o", ",".join(options)] if options else [])
 

@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 
-from mountlib import (Mount, Skipped, base_options, clean_env, find_supafs, force_unmount, mounted,
-                      need_fuse, need_own_server, new_bucket, run_tests, server, server_env)
+from mountlib import (Mount, Skipped, clean_env, find_supafs, force_unmount, mounted,
+                      need_fuse, need_own_server, new_bucket, run_tests, server, server_env, servelib)
 
 
 class Box:
@@ -47,7 +47,7 @@ class Box:
         return env
 
     def run(self, *args, options=(), env=None, wrap=(), background=False):
-        opts = base_options(self.s) + ["cache=" + self.cache] + list(options)
+        opts = ["cache=" + self.cache] + list(options)
         command = [*wrap, find_supafs(), "mount", *(() if background else ("-f",)), *args, "-o",
                    ",".join(opts)]
         return subprocess.run(command, env=env or self.env(), capture_output=True, text=True,
@@ -345,8 +345,7 @@ def test_no_fusermount(s):
         os.chmod(node, 0o666)
         wrap[5] = "mount --bind %s /dev/fuse; " % node + wrap[5]
         wrap += ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-        command = [*wrap, program, "mount", "-f", "b", b.mnt, "-o", ",".join(
-            base_options(s) + ["cache=" + b.cache])]
+        command = [*wrap, program, "mount", "-f", "b", b.mnt, "-o", "cache=" + b.cache]
         done = subprocess.run(command, env=b.env(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "fusermount3 is not installed" in done.stderr, done.stderr
 
@@ -362,13 +361,24 @@ def test_fake_and_fstab(s):
     with Box(s) as b:
         link = os.path.join(b.dir, "mount.fuse.supafs")
         os.symlink(os.path.abspath(find_supafs()), link)
-        options = ",".join(["rw", "_netdev", "cache=" + b.cache] + base_options(s))
+        options = ",".join(["rw", "_netdev", "cache=" + b.cache])
         done = subprocess.run([link, "no-such-bucket", b.mnt, "-o", options], env=b.env(),
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "there is no bucket" in done.stderr, done.stderr
         done = subprocess.run([link, "b", b.mnt, "-f", "-o", options], env=b.env(),
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+
+def test_without_prefix(s):
+    """A storage server without a gateway before it: found out, not asked for."""
+    with servelib.Server("--bucket", "b", base_path="") as bare, Mount(bare, bucket="b") as m:
+        with open(m / "x", "wb") as f:
+            f.write(b"1")
+        assert bare.get("x") == b"1"
+    with servelib.Server("--bucket", "b", base_path="") as bare, Box(bare) as b:
+        env = b.env(SUPABASE_SERVICE_ROLE_KEY=jwt(bare.service_key))
+        b.refused("refuses the key", "b", b.mnt, env=env)
 
 
 def main():
