@@ -76,7 +76,8 @@ ssize_t supafs_stream_read(struct supafs_stream *s, struct supafs_call *call, vo
 	uint64_t off, struct supafs_fault *fault);
 
 /* Streams [off, off + n) of the object to `sink` without keeping blocks: for filling a spool. The
- * sink runs on the transport thread. -EINVAL if that is not inside the object; errors as above. */
+ * sink runs on the transport thread. -EINVAL if that is not inside the object; errors as above. A
+ * stale content whose ETag is known is asked for again, so -ESTALE may pass. */
 int supafs_content_fetch(struct supafs_content *c, struct supafs_call *call, uint64_t off,
 	uint64_t n, const struct supafs_sink *sink, struct supafs_fault *fault);
 
