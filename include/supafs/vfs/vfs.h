@@ -187,7 +187,11 @@ ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
 /* All or an error. */
 int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_span *at,
 	const void *buf, struct supafs_fault *fault);
-/* close(2) of one descriptor: uploads what is dirty and returns its result. */
+/* close(2) of one descriptor: uploads what is dirty and returns its result; bytes that were not
+ * taken are kept, and the next close tries again. Nothing is sent for a handle that may not write,
+ * under a temporary name (the rename sends it, or the unmount), nor at the first close of a file
+ * that this handle made or cut and has not written to (a shell's dup2() before it writes): then the
+ * second close or the release sends it. */
 int supafs_vfs_flush(
 	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
 int supafs_vfs_fsync(
