@@ -157,7 +157,7 @@ static int build_stack(struct mount *m, struct supafs_problem *p)
 
 	if (r == 0 && m->stack.lost > 0)
 		supafs_log(SUPAFS_LOG_WARN,
-			"an earlier run was killed: its %u local file(s), perhaps not uploaded, are kept in %s/lost+found",
+			"an earlier run left %u local file(s) that were perhaps not uploaded; they are kept in %s/lost+found, and its log tells more",
 			m->stack.lost, m->cache);
 	return r;
 }

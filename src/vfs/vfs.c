@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a vfs: made from its parts, drained, freed. */
 #include <stdlib.h>
+#include <string.h>
+
+#include "supafs/util/log.h"
 
 #include "gather.h"
 #include "handle.h"
@@ -112,6 +115,22 @@ static void close_handles(struct supafs_vfs *v)
 	}
 }
 
+/* Which file, why, and where its bytes are: the message at the end of the mount refers to this. */
+static void tell_left(struct supafs_vfs *v, const struct vfs_node *node,
+	const struct vfs_content *c, int r, const struct supafs_fault *fault)
+{
+	struct vfs_place place;
+	char text[300];
+
+	if (vfs_node_place(v, node, &place) != 0)
+		return;
+	supafs_fault_format(fault, text, sizeof(text));
+	supafs_log(SUPAFS_LOG_ERROR, "\"%.*s\" was not uploaded: %s (%s); %s%s",
+		SUPAFS_STR_FMT(vfs_key_rel(&place.key)), strerrordesc_np(-r), text,
+		c->spool ? "what was written is kept in the file spool/" : "it was to be a copy",
+		c->spool ? supafs_spool_name(c->spool) : "");
+}
+
 /* Files under temporary names are published now: nobody will rename them any more. */
 static void send_one(
 	struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call, unsigned *left)
@@ -119,16 +138,19 @@ static void send_one(
 	struct vfs_content *c = vfs_content_peek(v, node);
 	struct supafs_fault fault = {0};
 	bool lost;
+	int r;
 
 	if (!c)
 		return;
-	(void)vfs_content_settle(v, node, call, false, &fault);
+	r = vfs_content_settle(v, node, call, false, &fault);
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		lost = !c->unlinked && vfs_state_unsent(c->state);
 		if (lost && c->spool)
 			supafs_spool_keep(c->spool);
 	}
+	if (lost)
+		tell_left(v, node, c, r, &fault);
 	*left += lost;
 	vfs_content_put(v, node);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong once and must not again. Each test names the symptom."""
 import errno
+import glob
 import os
 import time
 
@@ -46,6 +47,26 @@ def test_one_wrong_etag_does_not_lock_a_changed_file(s):
         with open(m / "f", "r+b") as f:
             f.write(b"C")
         assert s.get("f", bucket=m.bucket) == b"C" + want[1:]
+
+
+def test_log_names_what_was_not_uploaded(s):
+    """The end of a mount said "the log says why", and the log said nothing."""
+    need_own_server(s)
+    with Mount(s) as m:
+        s.fault({"kind": "put", "key": "notes/lost.txt"}, {"status": 403, "body": "{}"})
+        os.mkdir(m / "notes")
+        try:
+            with open(m / "notes/lost.txt", "wb") as f:
+                f.write(b"dear")
+        except OSError:
+            pass
+        code, said = m.umount()
+        assert code != 0 and "1 file" in said, (code, said)
+        line = next(x for x in m.log().splitlines() if "notes/lost.txt" in x and "spool/" in x)
+        kept = line.rsplit("spool/", 1)[1]
+        found = glob.glob(m.dir + "/cache/**/spool/" + kept, recursive=True)
+        assert [read(x) for x in found] == [b"dear"], line
+        s.clear_faults()
 
 
 if __name__ == "__main__":
