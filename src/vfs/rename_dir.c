@@ -332,11 +332,10 @@ static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, st
 }
 
 /* The name, and the records of all that is pending below it, at one moment. */
-static int switch_locked(struct vfs_renaming *rn, struct vfs_node **unsent)
-	SUPAFS_REQUIRES(rn->v->ns);
-static int switch_locked(struct vfs_renaming *rn, struct vfs_node **unsent)
+static int switch_locked(struct supafs_vfs *v, struct vfs_renaming *rn, struct vfs_node **unsent)
+	SUPAFS_REQUIRES(v->ns);
+static int switch_locked(struct supafs_vfs *v, struct vfs_renaming *rn, struct vfs_node **unsent)
 {
-	struct supafs_vfs *v = rn->v;
 	const size_t n = unsent_below_locked(v, rn->node, unsent);
 	struct vfs_place place;
 	int r;
@@ -352,14 +351,15 @@ static int switch_locked(struct vfs_renaming *rn, struct vfs_node **unsent)
 
 static int switch_folder(struct vfs_renaming *rn)
 {
+	struct supafs_vfs *v = rn->v;
 	struct vfs_node **unsent;
 	int r;
 
-	SUPAFS_SCOPED_LOCK(&rn->v->ns);
-	unsent = calloc(supafs_map_count(rn->v->by_id), sizeof(struct vfs_node *));
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	unsent = calloc(supafs_map_count(v->by_id), sizeof(struct vfs_node *));
 	if (!unsent)
 		return -ENOMEM;
-	r = rn->node->linked ? switch_locked(rn, unsent) : -ENOENT;
+	r = rn->node->linked ? switch_locked(v, rn, unsent) : -ENOENT;
 	free(unsent);
 	return r;
 }

@@ -172,6 +172,8 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	}
 	if (r == 0 && resized && !set->fh)
 		r = send_resized(v, call, node, fault);
+	if (r != 0 && resized) /* the kernel takes it for undone, but the new bytes are kept here */
+		vfs_news_inode(v, node->id, true);
 	vfs_content_put(v, node);
 	return r;
 }
