@@ -69,6 +69,29 @@ def test_log_names_what_was_not_uploaded(s):
         s.clear_faults()
 
 
+def test_refused_truncate_leaves_one_size(s):
+    """A truncate that the server refuses is kept for later. stat() told the new size, and a read gave the old bytes."""
+    need_own_server(s)
+    with Mount(s, options=["ttl=1h"]) as m:
+        for size in 200, 50:
+            name = "f%d" % size
+            s.put(name, b"a" * 100, bucket=m.bucket)
+            s.fault({"kind": "put"}, {"status": 403, "body": "{}"})
+            try:
+                os.truncate(m / name, size)
+                raise AssertionError("truncate has told nothing")
+            except PermissionError:
+                pass
+            want = (b"a" * 100 + bytes(100))[:size]
+            with open(m / name, "rb", buffering=0) as f:
+                end = time.monotonic() + 20  # the kernel is told by a thread of its own
+                while os.pread(f.fileno(), 300, 0) != want and time.monotonic() < end:
+                    pass
+                assert os.pread(f.fileno(), 300, 0) == want
+                assert os.fstat(f.fileno()).st_size == size
+            s.clear_faults()
+
+
 if __name__ == "__main__":
     need_fuse()
     with server() as one:
