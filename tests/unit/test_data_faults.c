@@ -364,12 +364,12 @@ static void test_close_cancels(void **state)
 static void test_pause(void **state)
 {
 	struct fixture *f = *state;
-	const uint64_t size = 256 * MIB;
+	const uint64_t size = 128 * MIB;
 	struct supafs_content *c;
 	struct supafs_stream *s;
 	unsigned gets;
 
-	fixture_data(f, 64 * MIB, 4 * MIB, 8, 20000);
+	fixture_data(f, 64 * MIB, 4 * MIB, 8, 300000);
 	c = fixture_content(f, "k", size, "\"1\"");
 	s = fixture_stream(c);
 	for (uint64_t off = 0; off < 48 * MIB; off += 131072)
