@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "supafs/util/cleanup.h"
@@ -13,6 +17,7 @@
 #include "envfile.h"
 #include "place.h"
 
+#define EXIT_KEPT_S 3600 /* for an umount that comes late */
 #define RECORD_MAX  32768
 #define STAT_MAX    2048
 #define START_FIELD 22 /* of /proc/PID/stat */
@@ -92,10 +97,36 @@ static int write_file(const struct supafs_record *rec, const char *suffix)
 	return r < 0 ? r : supafs_file_replace(path, b.p, b.n, 0600);
 }
 
+static void close_dir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+/* Exit records that no umount has asked for (the mount was ended by a signal or by umount(8)). */
+static void drop_old_exits(void)
+{
+	supafs_cleanup(close_dir) DIR *d = NULL;
+	const time_t now = time(NULL);
+	const struct dirent *e;
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (supafs_place_records(geteuid(), dir) == 0)
+		d = opendir(dir);
+	while (d && (e = readdir(d)) != NULL) { // NOLINT(concurrency-mt-unsafe)
+		if (supafs_str_ends(supafs_str_of(e->d_name), SUPAFS_STR(".exit")) &&
+			fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			now - st.st_mtime > EXIT_KEPT_S)
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	}
+}
+
 int supafs_record_write(const struct supafs_record *rec)
 {
 	char path[PATH_MAX];
 
+	drop_old_exits();
 	if (path_of(geteuid(), rec->mountpoint, "exit", path) == 0)
 		(void)unlink(path);
 	return write_file(rec, "mount");

@@ -5,6 +5,7 @@
  *	RECORDS/HASH.mount   written when the mount answers, removed by the daemon at its end
  *	RECORDS/HASH.exit    written just before, read and removed by umount
  *
+ * An exit record that nobody asks for is removed an hour later, at the next mount.
  * Both are NAME="value" lines. What they say is believed only as far as the process with that
  * pid has that start time.
  */
