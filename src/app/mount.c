@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@
 #include "stack.h"
 
 #define IDLE_THREADS 4
+/* Of malloc: eight a processor, its default, hold twice the memory that is in use. */
+#define ARENAS 2
 
 struct mount {
 	struct supafs_mount_args *args;
@@ -261,6 +264,7 @@ int supafs_mount_run(struct supafs_mount_args *args)
 	struct mount *m = calloc(1, sizeof(*m));
 	int code;
 
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (!m) {
 		(void)fprintf(stderr, "supafs: out of memory\n");
 		return SUPAFS_EXIT_FAILED;
