@@ -27,7 +27,7 @@
 #include "stack.h"
 
 #define IDLE_THREADS 4
-/* Of malloc: eight a processor, its default, hold twice the memory that is in use. */
+/* Of malloc: with its default, eight a processor, much more stays resident than is in use. */
 #define ARENAS 2
 
 struct mount {
@@ -264,6 +264,7 @@ int supafs_mount_run(struct supafs_mount_args *args)
 	struct mount *m = calloc(1, sizeof(*m));
 	int code;
 
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
 	if (!m) {
 		(void)fprintf(stderr, "supafs: out of memory\n");
