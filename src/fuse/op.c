@@ -138,15 +138,18 @@ static bool may_log(struct supafs_fuse *f)
 static void log_failure(const struct op *op, int r)
 {
 	char why[320] = "", path[SUPAFS_KEY_MAX + 1];
+	const char *cure = "";
 
 	if (!may_log(op->fuse))
 		return;
+	if (op->fault.class == SUPAFS_FAULT_AUTH)
+		cure = "; take a new key or token, and mount again";
 	if (op->fault.class != SUPAFS_FAULT_NONE)
 		supafs_fault_format(&op->fault, why, sizeof(why));
 	supafs_vfs_path(op->vfs, op->node, path, sizeof(path));
-	supafs_log(SUPAFS_LOG_ERROR, "%s \"%s%s%s\": %s%s%s", op->what, path,
+	supafs_log(SUPAFS_LOG_ERROR, "%s \"%s%s%s\": %s%s%s%s", op->what, path,
 		op->name && path[0] ? "/" : "", op->name ? op->name : "", strerrordesc_np(-r),
-		why[0] ? ": " : "", why);
+		why[0] ? ": " : "", why, cure);
 }
 
 void op_end(struct op *op, int r)

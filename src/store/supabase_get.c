@@ -155,7 +155,8 @@ static int download_write(void *ctx, const void *p, size_t n)
 	if (r == 0)
 		d->got += n;
 	else if (r != -EAGAIN)
-		return refuse(d, r, SUPAFS_FAULT_PERMANENT, "Local", "the reader gave up");
+		return refuse(d, r, SUPAFS_FAULT_PERMANENT, "Local",
+			"what came could not be kept on this machine");
 	return r;
 }
 

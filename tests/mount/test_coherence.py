@@ -196,6 +196,37 @@ def test_application_helpers(s):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_application_helpers_js(s):
+    """The same with the JavaScript client on one side."""
+    import json
+    import shutil
+    import subprocess
+
+    clients = os.environ.get("SUPAFS_TEST_CLIENTS", os.path.expanduser("~/.cache/supafs-test-clients"))
+    node = shutil.which("node")
+    if not node or not os.path.isdir(os.path.join(clients, "node_modules")):
+        raise Skipped("node or @supabase/storage-js is absent: scripts/setup --tests")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server", "app_helpers.mjs")
+    with Mount(s, options=FRESH) as m:
+        env = dict(os.environ, BASE=s.base, KEY=s.service_key, BUCKET=m.bucket, CLIENTS=clients, ROOT=m.path)
+
+        def call(side, method, *args):
+            done = subprocess.run([node, program, side, method, *map(json.dumps, args)], env=env, timeout=60,
+                                  capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout) if done.stdout.strip() else None
+
+        value = {"slides": [1, 2, 3], "title": "Grüße"}
+        call("client", "writeJson", "u/c/one.json", value)
+        call("path", "writeJson", "u/c/two.json", value)
+        for side in ("client", "path"):
+            for name in ("u/c/one.json", "u/c/two.json"):
+                assert call(side, "readJson", name) == value, (side, name)
+            assert call(side, "listByExtension", "u", ".json") == ["u/c/one.json", "u/c/two.json"], side
+        call("client", "deleteFolder", "u/c")
+        assert call("path", "exists", "u/c/one.json") is False
+
+
 HELPERS = """
 import os, sys
 sys.path.insert(0, os.environ["HELPERS"])
