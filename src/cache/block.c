@@ -4,7 +4,7 @@
  *
  *	state      window  have      in map  list          evictable
  *	fetching   set     < size    yes     none          no: its window gives it up by ending
- *	present    NULL    = size    yes     lru or fresh  when not pinned and nobody waits for it
+ *	present    NULL    = size    yes     one of three  when not pinned and nobody waits for it
  *	dead       NULL    any       no      none          freed with its last pin; content is NULL
  *
  * absent is no block at all. fetching → present: the last byte; fetching → dead: its window ended
@@ -12,9 +12,14 @@
  * included, is stats.bytes and never above `memory`: it is counted before the memory is
  * allocated, and evicted memory is used again as it is.
  *
- * Evicted is what was read longest ago; what was fetched ahead and not read yet (fresh) only when
- * it is more than three quarters of the memory: all live windows together are at most half of it
- * ahead (supafs_data_ahead_locked()), so then some of it belongs to readers that are gone.
+ * Present blocks are fresh (nobody has read them), on the lru, or done: read to their end by a
+ * track that has read more than DROP_FROM, while no other handle was open. Done ones are evicted
+ * before all others, and as soon as there are more than DONE_KEPT of them, so a long read runs in a
+ * few MiB. Another read of such a block puts it on the lru again.
+ *
+ * Else evicted is what was read longest ago; what was fetched ahead and not read yet (fresh) only
+ *when it is more than three quarters of the memory: all live windows together are at most half of
+ *it ahead (supafs_data_ahead_locked()), so then some of it belongs to readers that are gone.
  */
 #include <assert.h>
 #include <errno.h>
@@ -65,9 +70,15 @@ static void free_block_locked(struct supafs_data *d, struct block *b)
 static void list_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
 static void list_locked(struct supafs_data *d, struct block *b)
 {
-	supafs_list_add_tail(b->used ? &d->lru : &d->fresh, &b->lru);
-	if (!b->used)
+	if (b->done) {
+		supafs_list_add_tail(&d->done, &b->lru);
+		d->done_bytes += b->size;
+	} else if (b->used) {
+		supafs_list_add_tail(&d->lru, &b->lru);
+	} else {
+		supafs_list_add_tail(&d->fresh, &b->lru);
 		d->fresh_bytes += b->size;
+	}
 }
 
 static void unlist_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
@@ -76,7 +87,9 @@ static void unlist_locked(struct supafs_data *d, struct block *b)
 	if (supafs_list_empty(&b->lru))
 		return;
 	supafs_list_remove(&b->lru);
-	if (!b->used)
+	if (b->done)
+		d->done_bytes -= b->size;
+	else if (!b->used)
 		d->fresh_bytes -= b->size;
 }
 
@@ -112,8 +125,18 @@ void supafs_block_touch_locked(struct supafs_data *d, struct block *b)
 
 	unlist_locked(d, b);
 	b->used = true;
+	b->done = false;
 	if (listed)
 		list_locked(d, b);
+}
+
+void supafs_block_done_locked(struct supafs_data *d, struct block *b)
+{
+	if (supafs_list_empty(&b->lru))
+		return; /* being filled or dead */
+	unlist_locked(d, b);
+	b->done = true;
+	list_locked(d, b);
 }
 
 static bool wanted_locked(const struct supafs_data *d, const struct block *b)
@@ -144,22 +167,33 @@ static struct block *victim_locked(struct supafs_data *d, struct supafs_list *li
 	return NULL;
 }
 
-/* Evicts one block; hands its memory over when that has `size` bytes. */
+/* Evicts `b`; hands its memory over when that has `size` bytes. */
+static void drop_locked(struct supafs_data *d, struct block *b, uint32_t size,
+	unsigned char **ret_p) SUPAFS_REQUIRES(d->lock);
+static void drop_locked(
+	struct supafs_data *d, struct block *b, uint32_t size, unsigned char **ret_p)
+{
+	if (b->size == size && !*ret_p)
+		*ret_p = supafs_steal(&b->p);
+	d->stats.evicted++;
+	supafs_block_kill_locked(d, b);
+}
+
+/* Evicts one block, see drop_locked(). 0, -EAGAIN. */
 static int evict_locked(struct supafs_data *d, uint32_t size, unsigned char **ret_p)
 	SUPAFS_REQUIRES(d->lock);
 static int evict_locked(struct supafs_data *d, uint32_t size, unsigned char **ret_p)
 {
 	bool much = d->fresh_bytes > d->memory / 4 * 3;
-	struct block *b = victim_locked(d, much ? &d->fresh : &d->lru);
+	struct block *b = victim_locked(d, &d->done);
 
+	if (!b)
+		b = victim_locked(d, much ? &d->fresh : &d->lru);
 	if (!b)
 		b = victim_locked(d, much ? &d->lru : &d->fresh);
 	if (!b)
 		return -EAGAIN;
-	if (b->size == size && !*ret_p)
-		*ret_p = supafs_steal(&b->p);
-	d->stats.evicted++;
-	supafs_block_kill_locked(d, b);
+	drop_locked(d, b, size, ret_p);
 	return 0;
 }
 
@@ -173,6 +207,10 @@ int supafs_block_new_locked(
 	supafs_autofree unsigned char *p = NULL;
 	struct block *b;
 
+	/* Its memory is still in the processor's caches: better than more memory. */
+	b = d->done_bytes >= DONE_KEPT ? victim_locked(d, &d->done) : NULL;
+	if (b)
+		drop_locked(d, b, size, &p);
 	while (d->stats.bytes > d->memory - size) {
 		int r = evict_locked(d, size, &p);
 

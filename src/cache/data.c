@@ -33,6 +33,7 @@ int supafs_data_new(const struct supafs_data_config *cfg, struct supafs_data **r
 	supafs_mutex_init(&d->lock);
 	supafs_list_init(&d->lru);
 	supafs_list_init(&d->fresh);
+	supafs_list_init(&d->done);
 	supafs_list_init(&d->windows);
 	supafs_list_init(&d->starving);
 	supafs_list_init(&d->news);
@@ -75,7 +76,9 @@ struct supafs_data *supafs_data_free(struct supafs_data *d)
 		SUPAFS_SCOPED_LOCK(&d->lock);
 		kill_all_locked(d, &d->lru);
 		kill_all_locked(d, &d->fresh);
-		assert(d->stats.bytes == 0 && d->fresh_bytes == 0 && d->active == 0);
+		kill_all_locked(d, &d->done);
+		assert(d->stats.bytes == 0 && d->fresh_bytes == 0 && d->done_bytes == 0);
+		assert(d->active == 0 && d->viewed_bytes == 0);
 		assert(supafs_map_count(d->contents) == 0); /* all were released */
 	}
 	data_unmake(d);
@@ -137,7 +140,7 @@ uint64_t supafs_data_ahead_locked(const struct supafs_data *d)
 static bool blocks_valid_locked(struct supafs_data *d) SUPAFS_REQUIRES(d->lock);
 static bool blocks_valid_locked(struct supafs_data *d)
 {
-	size_t pos = 0, sum = 0, fresh = 0;
+	size_t pos = 0, sum = 0, fresh = 0, done = 0;
 	const struct block *b;
 
 	while ((b = supafs_map_next(d->blocks, &pos)) != NULL) {
@@ -148,8 +151,10 @@ static bool blocks_valid_locked(struct supafs_data *d)
 			return false;
 		sum += b->size;
 		fresh += b->window || b->used ? 0 : b->size;
+		done += b->window || !b->done ? 0 : b->size;
 	}
-	return fresh == d->fresh_bytes && sum <= d->stats.bytes && d->stats.bytes <= d->memory;
+	return fresh == d->fresh_bytes && done == d->done_bytes && sum <= d->stats.bytes &&
+	       d->stats.bytes <= d->memory;
 }
 
 static bool windows_valid_locked(const struct supafs_data *d) SUPAFS_REQUIRES(d->lock);

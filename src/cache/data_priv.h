@@ -20,9 +20,12 @@
 #define WINDOW_FIRST ((uint64_t)256 << 10) /* first window of a sequential track */
 #define WINDOW_LAST  ((uint64_t)8 << 20)   /* behind this one comes the rest of the object */
 #define JOIN_MAX     ((uint64_t)4 << 20)   /* so far ahead of a window's bytes a reader waits */
-#define PRESENT_RUN  8U                    /* so many cached blocks in its way end a window */
-#define TRACKS       4U                    /* sequential streams of one handle */
+#define JOIN_OWN     ((uint64_t)32 << 20) /* … if it is its own: the kernel's requests run ahead */
+#define PRESENT_RUN  8U                   /* so many cached blocks in its way end a window */
+#define TRACKS       4U                   /* sequential streams of one handle */
 #define JOBS_MAX     4096U
+#define DROP_FROM    ((uint64_t)8 << 20) /* a track this long drops what it has read */
+#define DONE_KEPT    ((size_t)2 << 20)   /* of that, so much is kept for a while */
 
 struct window;
 
@@ -39,7 +42,9 @@ struct supafs_data {
 	struct supafs_map *blocks;   /* by content and index */
 	struct supafs_list lru;      /* present blocks that were read, oldest first */
 	struct supafs_list fresh;    /* present blocks that nobody has read, oldest first */
-	size_t fresh_bytes;
+	struct supafs_list done;     /* present blocks that a long track has read, oldest first */
+	size_t fresh_bytes, done_bytes;
+	size_t viewed_bytes;         /* pinned by views */
 	struct supafs_list windows;  /* all that have not ended, oldest first */
 	struct supafs_list starving; /* windows paused because no block could be had */
 	struct supafs_list news;     /* windows to poke or cancel */
@@ -60,6 +65,7 @@ struct supafs_content {
 	bool stale;                     /* for ever */
 	bool listed;                    /* in data->contents */
 	unsigned refs;                  /* handles */
+	unsigned streams;               /* of these */
 	unsigned holds;                 /* blocks and windows */
 	struct supafs_list blocks;
 	struct supafs_list windows;
@@ -77,6 +83,7 @@ struct block {
 	uint32_t have; /* readable */
 	unsigned pins;
 	bool used;        /* some of it was read */
+	bool done;        /* all of it, by a long track: goes first */
 	unsigned char *p; /* NULL before the first byte */
 };
 
@@ -131,6 +138,7 @@ struct waiter {
 struct track {
 	bool used;
 	unsigned run;      /* reads that went on where the last one ended */
+	uint64_t from;     /* where it began */
 	uint64_t next;     /* where the next one is expected */
 	uint64_t ahead_to; /* windows were started up to here */
 	uint64_t last;     /* size of the latest */
@@ -141,6 +149,18 @@ struct supafs_stream {
 	struct supafs_content *content; /* set once, referenced */
 	struct track tracks[TRACKS];    /* data lock */
 	uint64_t reads;                 /* data lock */
+};
+
+/* One read on its way, on its thread's stack. */
+struct reading {
+	struct supafs_content *content;
+	struct supafs_stream *stream;
+	struct supafs_call *call;
+	int track; /* -1: none */
+	uint64_t off, end;
+	char *buf;                /* for copies; NULL: view */
+	struct supafs_view *view; /* NULL: copies */
+	struct waiter waiter;
 };
 
 /* --- data.c ------------------------------------------------------------------------------------
@@ -188,6 +208,8 @@ void supafs_block_publish_locked(struct supafs_data *d, struct block *b, uint32_
 	SUPAFS_REQUIRES(d->lock);
 void supafs_block_unpin_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
 void supafs_block_touch_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
+/* A long track has read all of it: nobody is likely to ask again soon. */
+void supafs_block_done_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
 /* Out of the cache; its memory goes with the last pin. */
 void supafs_block_kill_locked(struct supafs_data *d, struct block *b) SUPAFS_REQUIRES(d->lock);
 
@@ -216,6 +238,20 @@ bool supafs_window_wanted_locked(const struct supafs_data *d, const struct windo
 void supafs_window_unpause_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
 void supafs_window_cancel_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
 void supafs_window_unref_locked(struct supafs_data *d, struct window *w) SUPAFS_REQUIRES(d->lock);
+
+/* --- stream.c ----------------------------------------------------------------------------------
+ */
+
+/* Tells the read's track; then all that it needs is on its way, and what comes next. */
+int supafs_stream_plan_locked(struct supafs_data *d, struct reading *rd) SUPAFS_REQUIRES(d->lock);
+/* Sees to it that block `index` comes. *ret_window: who brings it; NULL: it is there, or nobody may
+ * start before the ETag is learnt. */
+int supafs_stream_cover_locked(struct supafs_data *d, struct reading *rd, uint64_t index,
+	struct window **ret_window) SUPAFS_REQUIRES(d->lock);
+/* What a long track has read is not kept if nobody else reads here: the kernel has it, and memory
+ * that comes round again soon is cheaper than memory that was never touched. */
+bool supafs_stream_drops_locked(struct supafs_data *d, const struct reading *rd)
+	SUPAFS_REQUIRES(d->lock);
 
 /* --- wait.c ------------------------------------------------------------------------------------
  */

@@ -28,15 +28,6 @@
 #define FINISH_MAX (2 * BLOCK)            /* so little is cheaper to finish than to cancel */
 #define SKIP_MAX   64U                    /* blocks looked at for the next absent one */
 
-struct reading {
-	struct supafs_content *content;
-	struct supafs_stream *stream;
-	struct supafs_call *call;
-	int track; /* -1: none */
-	uint64_t off, end;
-	struct waiter waiter;
-};
-
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -63,6 +54,7 @@ int supafs_stream_new(struct supafs_content *c, struct supafs_stream **ret_strea
 
 	SUPAFS_SCOPED_LOCK(&c->data->lock);
 	c->refs++;
+	c->streams++;
 	return 0;
 }
 
@@ -97,6 +89,7 @@ struct supafs_stream *supafs_stream_free(struct supafs_stream *s)
 	{
 		SUPAFS_SCOPED_LOCK(&d->lock);
 		abandon_locked(d, s, -1);
+		c->streams--;
 		supafs_data_flush_locked(d);
 	}
 	(void)supafs_content_unref(c);
@@ -173,8 +166,8 @@ static void note_read_locked(struct supafs_data *d, struct reading *rd)
 		if (rd->track < 0)
 			return;
 		abandon_locked(d, s, rd->track);
-		s->tracks[rd->track] = (struct track){.used = true, .next = rd->end};
-		s->tracks[rd->track].stamp = s->reads;
+		s->tracks[rd->track] = (struct track){
+			.used = true, .from = rd->off, .next = rd->end, .stamp = s->reads};
 		return;
 	}
 	t = &s->tracks[rd->track];
@@ -267,17 +260,25 @@ static int start_demand_locked(
 	return start_locked(d, rd, begin, end, ret_window);
 }
 
-/* Sees to it that block `index` comes. *ret_window: who brings it; NULL: it is there, or nobody may
- * start before the ETag is learnt. */
-static int cover_locked(struct supafs_data *d, struct reading *rd, uint64_t index,
-	struct window **ret_window) SUPAFS_REQUIRES(d->lock);
-static int cover_locked(
+/* The window to wait for; NULL: none is near. Beyond JOIN_MAX a download of its own is quicker, but
+ * not for the reader of that very window: two would then bring the same bytes. */
+static struct window *near_window_locked(
+	struct supafs_data *d, const struct reading *rd, uint64_t index) SUPAFS_REQUIRES(d->lock);
+static struct window *near_window_locked(
+	struct supafs_data *d, const struct reading *rd, uint64_t index)
+{
+	struct window *w = supafs_window_covering_locked(d, rd->content, index, JOIN_OWN);
+	bool own = w && sequential(rd) && w->stream == rd->stream && w->track == rd->track;
+
+	return w && (own || index * BLOCK - w->pos <= JOIN_MAX) ? w : NULL;
+}
+
+int supafs_stream_cover_locked(
 	struct supafs_data *d, struct reading *rd, uint64_t index, struct window **ret_window)
 {
 	const struct block *b = supafs_block_find_locked(d, rd->content, index);
 
-	*ret_window =
-		b ? b->window : supafs_window_covering_locked(d, rd->content, index, JOIN_MAX);
+	*ret_window = b ? b->window : near_window_locked(d, rd, index);
 	if (b || *ret_window || rd->content->learning)
 		return 0;
 	return start_demand_locked(d, rd, index, ret_window);
@@ -289,7 +290,7 @@ static int cover_all_locked(struct supafs_data *d, struct reading *rd)
 {
 	for (uint64_t i = rd->off / BLOCK; i * BLOCK < rd->end; i++) {
 		struct window *w;
-		int r = cover_locked(d, rd, i, &w);
+		int r = supafs_stream_cover_locked(d, rd, i, &w);
 
 		if (r < 0)
 			return r;
@@ -342,104 +343,21 @@ static void read_ahead_locked(struct supafs_data *d, struct reading *rd)
 	}
 }
 
-/* --- Reading ------------------------------------------------------------------------------------
- */
-
-/* Block `index` with its first `need` bytes, pinned. Waits for it. */
-static int get_block_locked(struct supafs_data *d, struct reading *rd, uint64_t index,
-	uint32_t need, struct block **ret_block) SUPAFS_REQUIRES(d->lock);
-static int get_block_locked(struct supafs_data *d, struct reading *rd, uint64_t index,
-	uint32_t need, struct block **ret_block)
+int supafs_stream_plan_locked(struct supafs_data *d, struct reading *rd)
 {
-	struct waiter *wt = &rd->waiter;
-	bool waited = false;
-
-	for (;;) {
-		struct block *b = supafs_block_find_locked(d, rd->content, index);
-		struct window *w;
-		int r;
-
-		if (rd->content->stale)
-			return -ESTALE;
-		if (b && b->have >= need) {
-			b->pins++;
-			supafs_block_touch_locked(d, b);
-			*(waited ? &d->stats.misses : &d->stats.hits) += 1;
-			*ret_block = b;
-			return 0;
-		}
-		if (wt->error < 0)
-			return wt->error;
-		r = cover_locked(d, rd, index, &w);
-		if (r < 0)
-			return r;
-		if (w)
-			supafs_window_demand_locked(
-				d, w, min_u64((index + 1) * BLOCK, rd->content->size), true);
-		wt->index = index;
-		wt->need = need;
-		wt->window = w;
-		waited = true;
-		r = supafs_waiter_wait_locked(d, rd->content, wt, rd->call);
-		if (r < 0)
-			return r;
-	}
-}
-
-static int copy_out_locked(struct supafs_data *d, struct reading *rd, char *buf)
-	SUPAFS_REQUIRES(d->lock);
-static int copy_out_locked(struct supafs_data *d, struct reading *rd, char *buf)
-{
-	for (uint64_t off = rd->off; off < rd->end;) {
-		uint32_t at = (uint32_t)(off % BLOCK);
-		uint32_t n = (uint32_t)min_u64(BLOCK - at, rd->end - off);
-		struct block *b;
-		int r = get_block_locked(d, rd, off / BLOCK, at + n, &b);
-
-		if (r < 0)
-			return r;
-
-		const unsigned char *from = b->p + at;
-
-		supafs_mutex_unlock(&d->lock);
-		memcpy(buf + (off - rd->off), from, n);
-		supafs_mutex_lock(&d->lock);
-		supafs_block_unpin_locked(d, b);
-		off += n;
-	}
-	return 0;
-}
-
-ssize_t supafs_stream_read(struct supafs_stream *s, struct supafs_call *call, void *buf, size_t n,
-	uint64_t off, struct supafs_fault *fault)
-{
-	struct supafs_content *c = s->content;
-	struct supafs_data *d = c->data;
-	struct reading rd = {.content = c, .stream = s, .call = call, .off = off};
 	int r;
 
-	supafs_fault_clear(fault);
-	if (off >= c->size)
-		n = 0;
-	else if (n > c->size - off)
-		n = (size_t)(c->size - off);
-	rd.end = off + n;
-	supafs_waiter_init(&rd.waiter);
-	rd.waiter.stream = s;
-	rd.waiter.fault = fault;
-	{
-		SUPAFS_SCOPED_LOCK(&d->lock);
-		r = c->stale ? -ESTALE : 0;
-		if (r == 0 && n > 0) {
-			note_read_locked(d, &rd);
-			r = cover_all_locked(d, &rd);
-			if (r == 0) {
-				read_ahead_locked(d, &rd);
-				r = copy_out_locked(d, &rd, buf);
-			}
-		}
-		supafs_data_flush_locked(d);
-	}
-	supafs_waiter_fini(&rd.waiter);
-	return r < 0 ? r : (ssize_t)n;
+	note_read_locked(d, rd);
+	r = cover_all_locked(d, rd);
+	if (r == 0)
+		read_ahead_locked(d, rd);
+	return r;
+}
+
+bool supafs_stream_drops_locked(struct supafs_data *d, const struct reading *rd)
+{
+	const struct track *t = rd->track >= 0 ? &rd->stream->tracks[rd->track] : NULL;
+
+	(void)d;
+	return t && t->next - t->from > DROP_FROM && rd->content->streams == 1;
 }

@@ -11,8 +11,9 @@
  *	fetching   a window will bring it; its first `have` bytes are there and readable
  *	present    all there; may be evicted when nobody copies out of it or waits for it
  * A window that ends early turns its unfinished block absent and wakes its waiters, who fetch
- * again or report its error. Bytes in all blocks ≤ the memory limit, always; what was read longest
- * ago is evicted first, what was fetched ahead and not read yet, last.
+ * again or report its error. Bytes in all blocks ≤ the memory limit, always. What a long sequential
+ * reader has read alone goes first (2 MiB of it stay, whatever the limit: the kernel's page cache
+ * has it), then what was read longest ago; what was fetched ahead and not read yet, last.
  *
  * A content never mixes versions: the first window whose reply shows another version
  * (store: -ESTALE) makes the whole content stale, for ever: every later read gives -ESTALE.
@@ -32,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "supafs/store/store.h"
 
@@ -74,6 +76,27 @@ struct supafs_stream *supafs_stream_free(struct supafs_stream *s);
  * error came from another reader's window). Concurrent reads on one stream are fine. */
 ssize_t supafs_stream_read(struct supafs_stream *s, struct supafs_call *call, void *buf, size_t n,
 	uint64_t off, struct supafs_fault *fault);
+
+/* Bytes of an object where they lie in the cache: not evicted, not changed, until the release. */
+#define SUPAFS_VIEW_PIECES 9 /* 1 MiB from any offset */
+struct supafs_view {
+	struct iovec iov[SUPAFS_VIEW_PIECES];
+	unsigned n; /* of iov */
+
+	/* The cache's own. */
+	struct supafs_data *data; /* NULL: holds nothing */
+	void *blocks[SUPAFS_VIEW_PIECES];
+	size_t held; /* bytes of whole blocks */
+	bool drop;   /* a long track's */
+};
+
+/* supafs_stream_read() without the copy: the bytes' places go to *ret_view, which is released soon
+ * (a reply's time, not a user's). -ENOBUFS: more pieces than a view has, or a quarter of the memory
+ * is in views already: then read. */
+ssize_t supafs_stream_view(struct supafs_stream *s, struct supafs_call *call, size_t n,
+	uint64_t off, struct supafs_view *ret_view, struct supafs_fault *fault);
+/* Does nothing the second time, or for a view that is all zero. */
+void supafs_view_release(struct supafs_view *view);
 
 /* Streams [off, off + n) of the object to `sink` without keeping blocks: for filling a spool. The
  * sink runs on the transport thread. -EINVAL if that is not inside the object; errors as above. A
