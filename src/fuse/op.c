@@ -224,3 +224,13 @@ void op_reply_buf(struct op *op, ssize_t r, const void *buf)
 	op_end(op, 0);
 	(void)fuse_reply_buf(op->req, buf, (size_t)r);
 }
+
+void op_reply_view(struct op *op, ssize_t r, const struct supafs_view *view)
+{
+	if (r < 0) {
+		op_reply_err(op, (int)r);
+		return;
+	}
+	op_end(op, 0);
+	(void)fuse_reply_iov(op->req, view->iov, (int)view->n);
+}

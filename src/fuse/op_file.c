@@ -91,20 +91,22 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_read(
 	fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi)
 {
+	struct supafs_view view = {0};
 	struct op op;
 	ssize_t r = -ENOMEM;
 
 	op_begin(&op, req, "read", node, NULL);
 	void *buf = io_buf_get(op.fuse);
 	if (buf)
-		r = supafs_vfs_read(op.vfs, &op.call,
+		r = supafs_vfs_view(op.vfs, &op.call,
 			&(const struct supafs_span){
 				.fh = fi->fh,
 				.off = (uint64_t)off,
 				.n = size < FUSE_IO_MAX ? size : FUSE_IO_MAX,
 			},
-			buf, &op.fault);
-	op_reply_buf(&op, r, buf);
+			buf, &view, &op.fault);
+	op_reply_view(&op, r, &view);
+	supafs_view_release(&view);
 	io_buf_put(op.fuse, buf);
 }
 

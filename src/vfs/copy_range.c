@@ -90,8 +90,8 @@ static ssize_t copy_bytes(struct supafs_vfs *v, struct supafs_call *call,
 		return -ENOMEM;
 	while (done < want) {
 		const size_t n = want - done < PIECE ? (size_t)(want - done) : PIECE;
-		ssize_t got = vfs_handle_read(
-			v, call, h[0], buf, (const uint64_t[2]){r->off_in + done, n}, fault);
+		const struct vfs_reading rd = {.off = r->off_in + done, .n = n, .buf = buf};
+		ssize_t got = vfs_handle_read(v, call, h[0], &rd, fault);
 		int e;
 
 		if (got <= 0)

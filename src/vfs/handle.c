@@ -223,8 +223,20 @@ static unsigned moves_of(struct vfs_content *c)
 	return c->moves;
 }
 
+static ssize_t stream_read(struct supafs_stream *s, struct supafs_call *call,
+	const struct vfs_reading *rd, struct supafs_fault *fault)
+{
+	ssize_t r = -ENOBUFS;
+
+	if (rd->view)
+		r = supafs_stream_view(s, call, rd->n, rd->off, rd->view, fault);
+	if (r == -ENOBUFS)
+		r = supafs_stream_read(s, call, rd->buf, rd->n, rd->off, fault);
+	return r;
+}
+
 static ssize_t read_server(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	void *buf, const uint64_t range[2], struct supafs_fault *fault)
+	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
 	struct vfs_stream *s = NULL;
 	unsigned moves;
@@ -235,7 +247,7 @@ static ssize_t read_server(struct supafs_vfs *v, struct supafs_call *call, struc
 		r = stream_take(v, h, &s);
 		if (r != 0)
 			break;
-		r = supafs_stream_read(s->stream, call, buf, range[1], range[0], fault);
+		r = stream_read(s->stream, call, rd, fault);
 		stream_put(h, s);
 		/* A rename or a change of attributes took the object away meanwhile: look there. */
 	} while ((r == -ESTALE || r == -ENOENT) && moves_of(h->c) != moves);
@@ -248,19 +260,18 @@ static ssize_t read_server(struct supafs_vfs *v, struct supafs_call *call, struc
 
 /* Missing bytes are fetched in runs of a block, so that small reads do not cost one request each.
  */
-static ssize_t read_spool(struct supafs_call *call, struct vfs_content *c, void *buf,
-	const uint64_t range[2], struct supafs_fault *fault)
+static ssize_t read_spool(struct supafs_call *call, struct vfs_content *c,
+	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
-	const uint64_t off = range[0];
-	const uint64_t ahead = range[1] < SUPAFS_BLOCK_SIZE ? SUPAFS_BLOCK_SIZE : range[1];
-	ssize_t n = supafs_spool_pread(c->spool, buf, range[1], off);
+	const uint64_t ahead = rd->n < SUPAFS_BLOCK_SIZE ? SUPAFS_BLOCK_SIZE : rd->n;
+	ssize_t n = supafs_spool_pread(c->spool, rd->buf, rd->n, rd->off);
 
 	while (n == -ENODATA) {
-		int r = vfs_content_fill(c, call, off, ahead, fault);
+		int r = vfs_content_fill(c, call, rd->off, ahead, fault);
 
 		if (r != 0)
 			return r;
-		n = supafs_spool_pread(c->spool, buf, range[1], off);
+		n = supafs_spool_pread(c->spool, rd->buf, rd->n, rd->off);
 	}
 	return n;
 }
@@ -298,7 +309,7 @@ static int join_spool(
 }
 
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	void *buf, const uint64_t range[2], struct supafs_fault *fault)
+	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
 	bool joined;
 	ssize_t r = join_spool(v, call, h, &joined);
@@ -306,8 +317,8 @@ ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct v
 	if (r != 0)
 		return r;
 	if (!joined)
-		return read_server(v, call, h, buf, range, fault);
-	r = read_spool(call, h->c, buf, range, fault);
+		return read_server(v, call, h, rd, fault);
+	r = read_spool(call, h->c, rd, fault);
 	vfs_content_io_end(h->c);
 	return r;
 }

@@ -76,9 +76,15 @@ void vfs_info_bare(
 /* A handle on a file, and what of the kernel's pages may stay. */
 int vfs_open_node(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, int flags,
 	struct supafs_open_result *ret, struct supafs_fault *fault);
-/* Reads range = {offset, bytes} through a handle / writes / changes the size. */
+struct vfs_reading {
+	uint64_t off, n;
+	void *buf; /* at least n bytes */
+	struct supafs_view
+		*view; /* zero; filled instead of buf where that can be. NULL: only buf */
+};
+/* Reads through a handle / writes / changes the size. */
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	void *buf, const uint64_t range[2], struct supafs_fault *fault);
+	const struct vfs_reading *rd, struct supafs_fault *fault);
 int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
 	const void *buf, size_t n, uint64_t off);
 int vfs_resize(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,

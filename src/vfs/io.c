@@ -5,19 +5,44 @@
 
 #include "handle.h"
 
-ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
-	const struct supafs_span *at, void *buf, struct supafs_fault *fault)
+static ssize_t read_by(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh,
+	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
-	struct vfs_handle *h = vfs_handle_get(v, at->fh);
+	struct vfs_handle *h = vfs_handle_get(v, fh);
 	ssize_t r = -EBADF;
 
 	supafs_fault_clear(fault);
-	if (h && h->c && at->n == 0)
+	if (h && h->c && rd->n == 0)
 		r = 0;
 	else if (h && h->c)
-		r = vfs_handle_read(v, call, h, buf, (const uint64_t[2]){at->off, at->n}, fault);
+		r = vfs_handle_read(v, call, h, rd, fault);
 	vfs_handle_put(v, h);
 	return r < 0 ? vfs_errno((int)r) : r;
+}
+
+ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, void *buf, struct supafs_fault *fault)
+{
+	const struct vfs_reading rd = {.off = at->off, .n = at->n, .buf = buf};
+
+	return read_by(v, call, at->fh, &rd, fault);
+}
+
+ssize_t supafs_vfs_view(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, void *buf, struct supafs_view *ret_view,
+	struct supafs_fault *fault)
+{
+	struct supafs_view view = {0};
+	const struct vfs_reading rd = {.off = at->off, .n = at->n, .buf = buf, .view = &view};
+	ssize_t r = read_by(v, call, at->fh, &rd, fault);
+
+	if (r > 0 && view.n == 0) {
+		view.iov[0] = (struct iovec){buf, (size_t)r};
+		view.n = 1;
+	}
+	if (r >= 0)
+		*ret_view = view;
+	return r;
 }
 
 static unsigned epoch_of(struct vfs_handle *h)

@@ -184,6 +184,11 @@ struct supafs_span {
 /* Short only at the end of the file. */
 ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_span *at, void *buf, struct supafs_fault *fault);
+/* The same without a copy where the bytes lie in the cache: *ret_view says where they are, in there
+ * or in `buf`. Ends with supafs_view_release(), soon. */
+ssize_t supafs_vfs_view(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_span *at, void *buf, struct supafs_view *ret_view,
+	struct supafs_fault *fault);
 /* All or an error. */
 int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_span *at,
 	const void *buf, struct supafs_fault *fault);
