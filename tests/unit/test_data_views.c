@@ -213,12 +213,12 @@ static void threads(struct fixture *f, size_t memory)
 
 static void test_threads_tight(void **state)
 {
-	threads(*state, 8 * SUPAFS_BLOCK_SIZE);
+	threads(*state, (size_t)8 * SUPAFS_BLOCK_SIZE);
 }
 
 static void test_threads_some(void **state)
 {
-	threads(*state, 60 * SUPAFS_BLOCK_SIZE);
+	threads(*state, (size_t)60 * SUPAFS_BLOCK_SIZE);
 }
 
 /* A long reader needs a few MiB, whatever it may have; its beginning stays; what it dropped comes
