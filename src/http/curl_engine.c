@@ -150,13 +150,18 @@ static void start(struct engine *e, struct supafs_transfer *t)
 
 static void resume(struct engine *e, struct supafs_transfer *t)
 {
+	CURLcode code = CURLE_OK;
+
 	t->paused = false;
 	t->moved_ns = now_ns();
-	/* Delivers what curl has kept: the sink may pause it again in here. */
-	(void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+	/* Delivers what curl has kept: the sink may pause it again in here, or refuse it. Of the
+	 * latter the multi handle learns nothing: it would go on with the bytes behind. */
+	code = curl_easy_pause(t->easy, CURLPAUSE_CONT);
 	if (!t->paused)
 		e->busy++;
 	e->next_look_ns = 0;
+	if (code != CURLE_OK)
+		finish(e, t, code, 0);
 }
 
 /* --- The thread: all transfers ----------------------------------------------------------- */

@@ -310,6 +310,8 @@ struct door {
 	bool begun;                 /* lock */
 	uint64_t taken;             /* lock */
 	bool good;                  /* lock; the pattern was right so far */
+	int error;                  /* lock; once open, the answer to what comes; 0: takes it */
+	unsigned refusals;          /* lock; how often it was given */
 };
 
 static int door_begin(void *ctx, const struct supafs_http_reply *r)
@@ -331,6 +333,10 @@ static int door_write(void *ctx, const void *p, size_t n)
 		d->refused = true;
 		supafs_cond_broadcast(&d->changed);
 		return -EAGAIN;
+	}
+	if (d->error) {
+		d->refusals++;
+		return d->error;
 	}
 	for (size_t i = 0; i < n; i++)
 		d->good = d->good && at[i] == tcp_pattern(d->taken + i);
@@ -441,6 +447,23 @@ static void cancel_paused(void **state)
 	assert_int_equal(g.w.x.reply.progress, SUPAFS_HTTP_REPLY_PART);
 }
 
+/* What curl has kept during a pause meets a sink that cannot take it: the end, at once. */
+static void paused_sink_fails(void **state)
+{
+	struct http_fixture *f = *state;
+	struct paused_get g;
+
+	paused_start(&g, f);
+	{
+		SUPAFS_SCOPED_LOCK(&g.door.lock);
+		g.door.error = -ENOSPC;
+		g.door.open = true;
+	}
+	supafs_call_poke(&g.w.x.call);
+	paused_end(&g, -ENOSPC);
+	assert_int_equal(g.door.refusals, 1);
+}
+
 /* --- Cancelling -------------------------------------------------------------------------- */
 
 static void cancel_in_flight(void **state)
@@ -510,6 +533,7 @@ int main(void)
 		cmocka_unit_test(free_ends_transfers),
 		cmocka_unit_test(paused_blocks_nobody),
 		cmocka_unit_test_setup_teardown(cancel_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(paused_sink_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(cancel_in_flight, setup, teardown),
 		cmocka_unit_test_setup_teardown(cancel_before, setup, teardown),
 		cmocka_unit_test(cancel_in_line),
