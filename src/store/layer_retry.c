@@ -86,20 +86,16 @@ static bool fits_deadline(const struct supafs_call *c, int64_t wait_ns)
 	       c->clock->mono_ns(c->clock) < c->deadline_ns - wait_ns;
 }
 
-bool supafs_tries_again(struct supafs_tries *t, int *r)
+/* After a try that failed: waits for the next one. False: there is none, *r is the result. */
+static bool wait_for_next(struct supafs_tries *t, int *r)
 {
 	struct supafs_fault *f = t->fault;
 	int64_t wait_ns;
 	int64_t ms;
 	int slept;
 
-	t->total++;
-	t->since++;
-	f->attempts = t->total;
-	if (*r == 0 || supafs_call_check(t->call) < 0 || !passing(t))
+	if (supafs_call_check(t->call) < 0 || !passing(t))
 		return false;
-	if (f->ambiguous)
-		t->ambiguous = true;
 	if (t->rt->cfg.max_attempts > 0 && t->since >= t->rt->cfg.max_attempts)
 		return false;
 	ms = draw_wait_ms(t);
@@ -109,11 +105,26 @@ bool supafs_tries_again(struct supafs_tries *t, int *r)
 	if (!fits_deadline(t->call, wait_ns))
 		return false;
 	slept = supafs_call_sleep(t->call, wait_ns);
-	if (slept == -EINTR) {
+	if (slept == -EINTR)
 		*r = supafs_fault_set(f, slept, SUPAFS_FAULT_PERMANENT, "Cancelled", "interrupted");
-		f->attempts = t->total;
-	}
 	return slept == 0;
+}
+
+bool supafs_tries_again(struct supafs_tries *t, int *r)
+{
+	struct supafs_fault *f = t->fault;
+	bool again;
+
+	t->total++;
+	t->since++;
+	if (*r < 0 && f->ambiguous)
+		t->ambiguous = true;
+	again = *r < 0 && wait_for_next(t, r);
+	f->attempts = t->total;
+	/* The last try may surely have done nothing; an earlier one may have done it all. */
+	if (*r < 0 && !again)
+		f->ambiguous = t->ambiguous;
+	return again;
 }
 
 /* --- Reads and other requests that are safe to repeat -------------------------------------------

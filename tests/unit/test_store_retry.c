@@ -577,6 +577,32 @@ static void test_put_exclusive(void **state)
 	end(&b);
 }
 
+/* The first answer is lost, then the server is away: what a later try says for sure does not make
+ * the first one undone. */
+static void test_stays_ambiguous(void **state)
+{
+	struct supafs_info i;
+	struct bench b;
+
+	(void)state;
+	begin(&b, &usual, 0);
+	lose_next(&b, SUPAFS_OP_PUT, true, 0);
+	fail_next(&b, SUPAFS_OP_INFO, 5, -ECONNREFUSED, F(TRANSIENT)); /* the look */
+	assert_int_equal(put(&b, "k", "mine", true, NULL), -ECONNREFUSED);
+	assert_int_equal(tries(&b, SUPAFS_OP_PUT), 1);
+	assert_true(b.f.ambiguous);
+	end(&b);
+	begin(&b, &usual, 0);
+	lose_next(&b, SUPAFS_OP_PUT, false, 0);
+	fail_next(&b, SUPAFS_OP_PUT, 5, -ECONNREFUSED, F(TRANSIENT));
+	assert_int_equal(put(&b, "k", "mine", true, NULL), -ECONNREFUSED);
+	assert_true(b.f.ambiguous);
+	/* the next operation starts anew */
+	assert_int_equal(info(&b, "k", &i), -ENOENT);
+	assert_false(b.f.ambiguous);
+	end(&b);
+}
+
 static void test_remove(void **state)
 {
 	struct bench b;
@@ -735,6 +761,7 @@ int main(void)
 		cmocka_unit_test(test_put_done),
 		cmocka_unit_test(test_put_not_done),
 		cmocka_unit_test(test_put_exclusive),
+		cmocka_unit_test(test_stays_ambiguous),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_many),
 		cmocka_unit_test(test_copy),
