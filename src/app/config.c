@@ -12,6 +12,7 @@
 #include "supafs/util/file.h"
 #include "supafs/util/limits.h"
 #include "supafs/util/log.h"
+#include "supafs/util/uri.h"
 
 #include "envfile.h"
 
@@ -237,42 +238,15 @@ bool supafs_config_is_public(const struct supafs_config *c)
 
 /* --- Checks ----------------------------------------------------------------------------------- */
 
-/* The host of "scheme://host[:port][/path]" into `out`; false if this is no such URL. */
-static bool host_of(const char *url, size_t scheme, char *out, size_t size)
-{
-	const char *host = url + scheme, *end;
-
-	if (*host == '[') {
-		host++;
-		end = strchr(host, ']');
-		if (!end)
-			return false;
-	} else {
-		end = host + strcspn(host, ":/?#");
-	}
-	if (end == host || (size_t)(end - host) >= size)
-		return false;
-	(void)snprintf(out, size, "%.*s", (int)(end - host), host);
-	return strcspn(url, " \t\r\n\"<>@?#\\") == strlen(url);
-}
-
-static bool is_loopback(const char *host)
-{
-	return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-	       strncmp(host, "127.", 4) == 0;
-}
-
 static int check_url(const char *url, bool insecure_http, struct supafs_problem *p)
 {
-	char host[256];
-	bool plain = strncasecmp(url, "http://", 7) == 0;
-	bool tls = strncasecmp(url, "https://", 8) == 0;
+	struct supafs_url parts;
 
-	if ((!plain && !tls) || !host_of(url, plain ? 7 : 8, host, sizeof(host))) {
+	if (supafs_url_parse(supafs_str_of(url), &parts) < 0) {
 		supafs_problem_set(p, SUPAFS_MSG_BAD_URL, "url", url, NULL);
 		return -EINVAL;
 	}
-	if (plain && !insecure_http && !is_loopback(host)) {
+	if (!parts.https && !insecure_http && !parts.loopback) {
 		supafs_problem_set(p, SUPAFS_MSG_PLAIN_HTTP, "url", url, NULL);
 		return -EINVAL;
 	}

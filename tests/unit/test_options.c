@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 /* clang-format on */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "supafs/util/cleanup.h"
 #include "supafs/util/file.h"
 
+#include "../../src/app/config.h"
 #include "options.h"
 
 struct fixture {
@@ -161,6 +163,41 @@ static void test_together(void **state)
 }
 
 /* Each default lies in its own range, names are given once, each has a help text. */
+/* Only an address is this machine; a name that looks like one is anybody's. */
+static void test_plain_http(void **state)
+{
+	static const struct {
+		const char *url;
+		enum supafs_msg refused; /* 0: taken */
+	} cases[] = {
+		{"http://localhost:54321", 0},
+		{"http://127.0.0.1:1/storage/v1", 0},
+		{"http://[::1]:8000", 0},
+		{"https://127.example.com", 0},
+		{"http://127.example.com", SUPAFS_MSG_PLAIN_HTTP},
+		{"http://127.0.0.1.example.com", SUPAFS_MSG_PLAIN_HTTP},
+		{"http://example.com", SUPAFS_MSG_PLAIN_HTTP},
+		{"http://user@127.0.0.1", SUPAFS_MSG_BAD_URL},
+		{"ftp://localhost", SUPAFS_MSG_BAD_URL},
+		{"https://", SUPAFS_MSG_BAD_URL},
+	};
+	char key[] = "sb_secret_0123456789";
+
+	(void)state;
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(cases); i++) {
+		supafs_autofree char *url = strdup(cases[i].url);
+		const struct supafs_config c = {.url = url, .service_key = key};
+		struct supafs_problem p = {0};
+		const int r = supafs_config_check(&c, false, &p);
+
+		if (cases[i].refused == 0)
+			assert_int_equal(r, 0);
+		else
+			assert_int_equal(p.id, cases[i].refused);
+		assert_int_equal(r, cases[i].refused ? -EINVAL : 0);
+	}
+}
+
 static void test_table(void **state)
 {
 	struct fixture *f = *state;
@@ -230,6 +267,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table, setup, teardown),
+		cmocka_unit_test(test_plain_http),
 		cmocka_unit_test(test_manual),
 	};
 
