@@ -308,7 +308,7 @@ static ssize_t read_link(struct supafs_vfs *v, struct supafs_call *call, struct 
 		n = supafs_stream_read(stream, call, buf, size - 1, 0, fault);
 	if (n >= 0)
 		buf[n] = '\0';
-	if (n == -ESTALE)
+	if (n == -ESTALE && stream) /* before that the name was another kind of thing */
 		vfs_view_forget(v, &place);
 	(void)supafs_stream_free(stream);
 	(void)supafs_content_unref(content);

@@ -535,6 +535,27 @@ static void symbolic_links(void **state)
 	assert_int_equal(st.st_size, 10);
 }
 
+/* Another client put a folder where the link was: the kernel asks again, by name. */
+static void link_became_a_folder(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_node_info info;
+	char buf[64];
+
+	const struct supafs_make mk = {.parent = SUPAFS_ROOT_ID,
+		.name = SUPAFS_STR("l"),
+		.target = SUPAFS_STR("some/where")};
+
+	assert_int_equal(supafs_vfs_symlink(x->v, &x->call, &mk, &info, &x->fault), 0);
+	fx_server_remove(x, "l");
+	fx_server_put(x, "l/f", "abc");
+	fx_advance_ms(x, 2 * FX_TTL_MS);
+	assert_int_equal(
+		supafs_vfs_readlink(x->v, &x->call, info.node, buf, sizeof(buf), &x->fault),
+		-ESTALE);
+	supafs_vfs_forget(x->v, info.node, 1);
+}
+
 static void read_only_mount(void **state)
 {
 	const struct fx_config cfg = {.ttl_ms = UINT64_MAX, .read_only = true};
@@ -582,6 +603,7 @@ int main(void)
 		T(holes_and_seek),
 		T(pages_are_kept_for_the_same_version),
 		T(symbolic_links),
+		T(link_became_a_folder),
 		cmocka_unit_test(read_only_mount),
 #undef T
 	};
