@@ -44,6 +44,7 @@ struct vfs_content {
 	enum vfs_state state;
 	bool unlinked;       /* has no name: never sent */
 	bool remote;         /* the server has an object under our key */
+	bool maybe_remote;   /* an upload of ours had no answer: it may have, all the same */
 	bool exclusive;      /* O_EXCL: the first upload must find nothing */
 	bool attrs_wait;     /* CLEAN, SAVED: meta is newer than the server's */
 	bool pending;        /* the view has a change of ours under change_id */

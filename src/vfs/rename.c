@@ -140,7 +140,7 @@ static bool target_remote(struct vfs_renaming *rn)
 	if (c) {
 		{
 			SUPAFS_SCOPED_LOCK(&c->lock);
-			remote = c->remote;
+			remote = c->remote || c->maybe_remote;
 		}
 		if (remote)
 			vfs_content_preserve(rn->v, rn->target, rn->call);
@@ -152,13 +152,17 @@ static bool target_remote(struct vfs_renaming *rn)
 /* --- The cases
  * ------------------------------------------------------------------------------------ */
 
-static int rename_name_only(struct vfs_renaming *rn, bool over)
+static int rename_name_only(struct vfs_renaming *rn, bool over, bool maybe)
 {
-	int r = switch_names(rn, NULL);
 	struct vfs_content *c = rn->node->content;
+	int r = maybe ? remove_source(rn) : 0;
 
+	if (r != 0)
+		return r;
+	r = switch_names(rn, NULL);
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	c->remote = over;
+	c->maybe_remote = false;
 	c->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
 	return r;
 }
@@ -213,13 +217,14 @@ static int rename_object(struct vfs_renaming *rn, bool over)
 }
 
 struct source {
-	bool unsent, remote, open;
+	bool unsent, remote, maybe, open;
 };
 
 static struct source source_of(struct vfs_content *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	return (struct source){vfs_state_unsent(c->state), c->remote, c->open_write > 0};
+	return (struct source){
+		vfs_state_unsent(c->state), c->remote, c->maybe_remote, c->open_write > 0};
 }
 
 static int rename_file_placed(struct vfs_renaming *rn)
@@ -230,13 +235,14 @@ static int rename_file_placed(struct vfs_renaming *rn)
 	int r = 0;
 
 	if (!vfs_key_same(&rn->from.dir, &rn->to.dir))
-		r = vfs_keep_folder(rn->v, rn->call, &rn->from.dir, 1, s.remote, rn->fault);
+		r = vfs_keep_folder(
+			rn->v, rn->call, &rn->from.dir, 1, s.remote || s.maybe, rn->fault);
 	if (r != 0)
 		return r;
 	if (s.unsent && !s.remote && (s.open || (hidden && !over)))
-		return rename_name_only(rn, over);
+		return rename_name_only(rn, over, s.maybe);
 	if (s.unsent && !s.open)
-		return rename_by_upload(rn, s.remote);
+		return rename_by_upload(rn, s.remote || s.maybe);
 	return rename_object(rn, over);
 }
 

@@ -181,6 +181,7 @@ static void succeed_locked(struct vfs_content *c, const struct sending *s)
 	c->modified_ns = s->meta.has & SUPAFS_META_MTIME ? s->meta.mtime_ns : s->modified_ns;
 	c->sent_here = s->version.etag[0] == '\0';
 	c->remote = true;
+	c->maybe_remote = false;
 	c->exclusive = false;
 	c->error = 0;
 	c->moves++;
@@ -196,8 +197,10 @@ static void fail_locked(struct vfs_content *c, int error, const struct supafs_fa
 {
 	const bool stopped = error == -EINTR;
 
-	if (fault->ambiguous)
+	if (fault->ambiguous) {
 		c->exclusive = false; /* what is there may be ours */
+		c->maybe_remote = true;
+	}
 	c->error = error;
 	if (stopped)
 		vfs_content_set_state_locked(c, c->ref ? VFS_REFERENCE : VFS_DIRTY);

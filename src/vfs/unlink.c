@@ -34,7 +34,7 @@ int vfs_ticket_take(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 
 /* What the server has of a file that is about to go. */
 struct leaving {
-	bool remote; /* it has an object */
+	bool remote; /* it has an object, or may have */
 	bool unsent; /* we have changes */
 };
 
@@ -43,7 +43,7 @@ static struct leaving leaving_of(struct vfs_content *c)
 	if (!c)
 		return (struct leaving){.remote = true};
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	return (struct leaving){c->remote, vfs_state_unsent(c->state)};
+	return (struct leaving){c->remote || c->maybe_remote, vfs_state_unsent(c->state)};
 }
 
 void vfs_reannounce_locked(struct supafs_vfs *v, struct vfs_node *node)

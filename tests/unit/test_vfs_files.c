@@ -556,6 +556,45 @@ static void link_became_a_folder(void **state)
 	supafs_vfs_forget(x->v, info.node, 1);
 }
 
+/* The next upload is carried out, but its answer is lost. */
+static void lose_answer(struct fx *x)
+{
+	const struct supafs_faulty_rule rule = {.op = SUPAFS_OP_PUT,
+		.times = 1,
+		.after = true,
+		.error = -ETIMEDOUT,
+		.fault = {.class = SUPAFS_FAULT_TRANSIENT, .ambiguous = true, .text = "injected"}};
+
+	supafs_store_faulty_add(x->faulty, &rule);
+}
+
+static void unlink_after_a_lost_answer(void **state)
+{
+	struct fx *x = *state;
+
+	lose_answer(x);
+	assert_int_equal(fx_save(x, "f", "abc"), -ETIMEDOUT);
+	assert_true(fx_server_has(x, "f"));
+	assert_int_equal(fx_unlink(x, "f", 1), 0);
+	assert_false(fx_server_has(x, "f"));
+}
+
+static void rename_after_a_lost_answer(void **state)
+{
+	struct fx *x = *state;
+	uint64_t fh;
+
+	assert_int_equal(fx_create(x, "f", O_WRONLY, &fh), 0);
+	assert_int_equal(fx_write(x, fh, "abc", 0), 0);
+	lose_answer(x);
+	assert_int_equal(fx_flush(x, fh), -ETIMEDOUT);
+	assert_true(fx_server_has(x, "f"));
+	assert_int_equal(fx_rename(x, "f", "g", 0), 0);
+	assert_false(fx_server_has(x, "f"));
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_string_equal(fx_server_text(x, "g"), "abc");
+}
+
 static void read_only_mount(void **state)
 {
 	const struct fx_config cfg = {.ttl_ms = UINT64_MAX, .read_only = true};
@@ -604,6 +643,8 @@ int main(void)
 		T(pages_are_kept_for_the_same_version),
 		T(symbolic_links),
 		T(link_became_a_folder),
+		T(unlink_after_a_lost_answer),
+		T(rename_after_a_lost_answer),
 		cmocka_unit_test(read_only_mount),
 #undef T
 	};
