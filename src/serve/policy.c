@@ -23,9 +23,9 @@ struct policy {
 
 struct serve_policies {
 	struct serve_db *db;
-	pthread_rwlock_t lock;
-	struct policy *list; /* lock */
-	size_t n;            /* lock */
+	pthread_rwlock_t lock; /* taken after the database's writer: deletes ask while they write */
+	struct policy *list;   /* lock */
+	size_t n;              /* lock */
 };
 
 static const struct {
@@ -209,9 +209,8 @@ void serve_policy_format_ops(unsigned ops, char out[32])
 	}
 }
 
-static int set_in_database(struct serve_policies *p, const struct policy *in)
+static int set_in_database(struct serve_conn *c, const struct policy *in)
 {
-	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = serve_db_writer(p->db);
 	sqlite3_stmt *s = serve_conn_sql(c, SERVE_SQL_POLICY_INSERT);
 
 	if (!s)
@@ -221,6 +220,21 @@ static int set_in_database(struct serve_policies *p, const struct policy *in)
 	serve_bind_text(s, 3, in->pattern);
 	(void)sqlite3_bind_int(s, 4, (int)in->ops);
 	return sqlite3_step(s) == SQLITE_DONE ? 0 : -EIO;
+}
+
+/* One writer at a time, so that both tables see the same order of changes. */
+static int set_in_both(struct serve_policies *p, const struct policy *in)
+{
+	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = serve_db_writer(p->db);
+	int r = set_in_database(c, in);
+
+	if (r == 0) {
+		supafs_cleanup(unlock_cleanup) pthread_rwlock_t *held = write_lock(p);
+
+		(void)held;
+		r = set_in_memory(p, in);
+	}
+	return r;
 }
 
 static bool role_ok(struct supafs_str role)
@@ -241,14 +255,8 @@ int serve_policies_set(struct serve_policies *p, struct supafs_str role, struct 
 	one.role = supafs_str_dup(role);
 	one.bucket = supafs_str_dup(bucket);
 	one.pattern = supafs_str_dup(pattern);
-	if (one.role && one.bucket && one.pattern) {
-		supafs_cleanup(unlock_cleanup) pthread_rwlock_t *held = write_lock(p);
-
-		(void)held;
-		r = set_in_database(p, &one);
-		if (r == 0)
-			r = set_in_memory(p, &one);
-	}
+	if (one.role && one.bucket && one.pattern)
+		r = set_in_both(p, &one);
 	policy_fini(&one);
 	return r;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of supafs-serve that stand alone: names, patterns, times, tokens, options. */
+/* Parts of supafs-serve that stand alone: names, patterns, times, tokens, options, policies. */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "supafs/util/buf.h"
 #include "supafs/util/cleanup.h"
@@ -9,6 +13,7 @@
 #include "jwt.h"
 #include "keys.h"
 #include "options.h"
+#include "policy.h"
 #include "unit.h"
 
 static struct supafs_str str(const char *text)
@@ -221,6 +226,61 @@ static void options(void **state)
 	assert_string_equal(c.dir, "--odd"); /* untouched by a failure */
 }
 
+struct setter {
+	struct serve_policies *policies;
+	int result;
+	_Atomic bool done;
+};
+
+static void *set_policies(void *ctx)
+{
+	struct setter *s = ctx;
+
+	for (unsigned i = 0; i < 2000 && s->result == 0; i++)
+		s->result = serve_policies_set(s->policies, str("anon"), str("b"), str("k*"),
+			i % 2 ? SERVE_OP_ALL : SERVE_OP_SELECT);
+	s->done = true;
+	return NULL;
+}
+
+/* A delete asks for its rights while it has the writer; a policy that changes meanwhile must not
+ * have the table and wait for the writer. */
+static void policy_changes_during_writes(void **state)
+{
+	const struct serve_actor anon = {.role = "anon"};
+	char dir[] = "/tmp/supafs-serve-parts-XXXXXX";
+	struct setter s = {0};
+	struct serve_db *db = NULL;
+	const char *why = "";
+	pthread_t thread;
+	char path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/meta.db", dir);
+	assert_int_equal(serve_db_open(path, false, &db, &why), 0);
+	assert_int_equal(serve_policies_new(db, &s.policies), 0);
+	assert_int_equal(pthread_create(&thread, NULL, set_policies, &s), 0);
+	while (!s.done) {
+		struct serve_conn *c = serve_db_writer(db);
+
+		(void)serve_policies_allow(s.policies, &anon, SERVE_OP_DELETE, str("b"), str("k"));
+		serve_conn_put(c);
+		(void)sched_yield();
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(s.result, 0);
+	assert_true(serve_policies_allow(s.policies, &anon, SERVE_OP_ALL, str("b"), str("k1")));
+	s.policies = serve_policies_free(s.policies);
+	/* what is kept is what was set last */
+	assert_int_equal(serve_policies_new(db, &s.policies), 0);
+	assert_true(serve_policies_allow(s.policies, &anon, SERVE_OP_ALL, str("b"), str("k1")));
+	(void)serve_policies_free(s.policies);
+	(void)serve_db_close(db);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +292,7 @@ int main(void)
 		cmocka_unit_test(tokens),
 		cmocka_unit_test(published_token),
 		cmocka_unit_test(options),
+		cmocka_unit_test(policy_changes_during_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
