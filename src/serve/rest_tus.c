@@ -255,7 +255,8 @@ void rest_tus_data(struct serve_request *req, const char *p, size_t n)
 		rest_text(req, 400, "Request aborted due to lock acquired");
 		return;
 	}
-	if (n > end - t->offset) {
+	/* A limit that was lowered meanwhile may lie before the offset. */
+	if (t->offset > end || n > end - t->offset) {
 		rest_text(req, 413, "upload's size exceeded\n");
 		return;
 	}
@@ -359,8 +360,13 @@ static bool find_upload(struct rest_tus *t)
 	t->fd = serve_upload_file_open(&s->blobs, t->upload->id.p);
 	t->finished = t->fd == -ENOENT;
 	t->offset = t->upload->length;
-	if (t->fd >= 0 && fstat(t->fd, &st) == 0)
-		t->offset = (uint64_t)st.st_size;
+	if (t->finished)
+		return true;
+	if (t->fd < 0 || fstat(t->fd, &st) < 0) {
+		rest_text(req, 500, "Internal Server Error");
+		return false;
+	}
+	t->offset = (uint64_t)st.st_size;
 	return true;
 }
 

@@ -177,6 +177,6 @@ bool serve_resumable_expired(const struct serve_service *s, const struct serve_r
 enum serve_code serve_resumable_set_length(
 	struct serve_service *s, struct supafs_str id, uint64_t length);
 enum serve_code serve_resumable_forget(struct serve_service *s, struct supafs_str id);
-/* All bytes are in `fd`: hashes, stores and commits. */
+/* All bytes are in `fd`: hashes, stores and commits. On failure the upload is forgotten. */
 enum serve_code serve_resumable_finish(
 	struct serve_service *s, const struct serve_resumable *u, int fd);

@@ -24,8 +24,10 @@ enum serve_code serve_resumable_create(
 		return SERVE_INTERNAL;
 	c = serve_db_writer(s->db);
 	stmt = serve_conn_sql(c, SERVE_SQL_UPLOAD_INSERT);
-	if (!stmt)
+	if (!stmt) {
+		serve_upload_file_remove(&s->blobs, id);
 		return SERVE_DATABASE;
+	}
 	serve_bind_text(stmt, 1, id);
 	serve_bind_str(stmt, 2, u->bucket);
 	serve_bind_str(stmt, 3, u->key);
@@ -165,16 +167,19 @@ enum serve_code serve_resumable_finish(
 		.version = u->id,
 		.now_us = serve_now_us(),
 	};
-	enum serve_code code;
+	enum serve_code code = SERVE_INTERNAL;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return SERVE_INTERNAL;
 	put.size = (uint64_t)st.st_size;
-	if (serve_upload_file_store(&s->blobs, u->id.p, fd, put.size, put.now_us, etag) < 0)
-		return SERVE_INTERNAL;
-	put.etag = supafs_str_of(etag);
-	code = serve_object_commit(s, &put, NULL);
-	/* The row of the upload stays: the real server answers HEAD of a finished one. */
+	if (serve_upload_file_store(&s->blobs, u->id.p, fd, put.size, put.now_us, etag) == 0) {
+		put.etag = supafs_str_of(etag);
+		code = serve_object_commit(s, &put, NULL);
+	}
+	/* The row of an upload stays: the real server answers HEAD of a finished one. Not of one
+	 * that failed: without its file it would look like that. */
+	if (code != SERVE_OK)
+		(void)serve_resumable_forget(s, u->id);
 	return code;
 }

@@ -115,6 +115,34 @@ def lengths(tap):
         tap.ok(answer[0] == 204 and answer[1]["tus-max-size"] == "1000000", "OPTIONS", answer)
 
 
+def lowered_limit(tap):
+    with Server("--bucket", "b") as s:
+        path = path_of(create(s, "k"))
+        patch(s, path, 0, b"12345678")
+        tap.equal(s.request("PUT", "/bucket/b", b'{"file_size_limit":5,"public":false}',
+                            {"content-type": "application/json"})[0], 200, "the limit is lowered")
+        tap.equal(patch(s, path, 8, b"9")[0], 413, "nothing goes behind it")
+        tap.equal(head(s, path)[1].get("upload-offset"), "8", "the offset stays")
+
+
+def failed_end(tap):
+    with Server("--bucket", "b") as s:
+        path = path_of(create(s, "k", 10))
+        conn = s.connect()
+        conn.putrequest("PATCH", s.base_path + path)
+        for name, value in {**s.auth_header("service"), **TUS, **TYPE, "upload-offset": "0",
+                            "content-length": "10"}.items():
+            conn.putheader(name, value)
+        conn.endheaders()
+        conn.send(b"12345")
+        wait_for_bytes(s)
+        tap.equal(s.request("DELETE", "/bucket/b")[0], 200, "the bucket goes meanwhile")
+        conn.send(b"67890")
+        tap.equal(conn.getresponse().status, 404, "the end fails")
+        conn.close()
+        tap.equal(head(s, path)[0], 404, "an upload that failed does not look finished")
+
+
 def take_over(tap):
     with Server("--bucket", "b") as s:
         path = path_of(create(s, "k", 10))
@@ -163,4 +191,4 @@ def expiry(tap):
 
 
 if __name__ == "__main__":
-    run_tests([resume, lengths, take_over, signed, expiry])
+    run_tests([resume, lengths, lowered_limit, failed_end, take_over, signed, expiry])
