@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The curl transport against a server that behaves. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,7 @@ struct worker {
 	pthread_t thread;
 	struct http_fixture *f;
 	const char *path;
+	_Atomic bool ready; /* x.call may be looked at */
 	struct http_exchange x;
 };
 
@@ -221,7 +223,9 @@ static void *work(void *ctx)
 {
 	struct worker *w = ctx;
 
-	(void)http_exchange_simple(&w->x, w->f, SUPAFS_HTTP_GET, w->path);
+	http_exchange_init(&w->x, w->f, SUPAFS_HTTP_GET, w->path);
+	w->ready = true;
+	(void)http_exchange_run(&w->x, w->f);
 	return NULL;
 }
 
@@ -280,6 +284,15 @@ static void hundred_in_line(void **state)
 	free(w);
 }
 
+/* The transport has taken the request: it is under way or in line. */
+static bool taken(struct worker *w)
+{
+	if (!w->ready)
+		return false;
+	SUPAFS_SCOPED_LOCK(&w->x.call.lock);
+	return w->x.call.waker != NULL;
+}
+
 static void free_ends_transfers(void **state)
 {
 	struct http_fixture f;
@@ -290,6 +303,9 @@ static void free_ends_transfers(void **state)
 	start_workers(w, 8, &f, "/hold");
 	tcp_server_wait_held(&f.server, 4);
 	/* The other four must be in line before the end, or they would come too late. */
+	for (size_t i = 0; i < 8; i++)
+		while (!taken(&w[i]))
+			(void)sched_yield();
 	f.http = supafs_http_free(f.http);
 	for (size_t i = 0; i < 8; i++) {
 		assert_int_equal(pthread_join(w[i].thread, NULL), 0);
