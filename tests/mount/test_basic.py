@@ -456,14 +456,14 @@ def test_signals_with_handlers(s):
 
 def test_timeout(s):
     need_own_server(s)
-    with Mount(s, options=["timeout=2s"]) as m:
+    with Mount(s, options=["timeout=4s"]) as m:
         s.put("slow", b"x" * 1000, bucket=m.bucket)
         os.stat(m / "slow")
         s.fault({"kind": "get"}, {"silence": True})
         began = time.monotonic()
         with fails(errno.ETIMEDOUT, errno.EIO):
             read(m / "slow")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         os.statvfs(m.path)
         os.stat(m.path)
         s.clear_faults()
