@@ -19,8 +19,9 @@ SEEDS = [int(x) for x in os.environ.get("SUPAFS_MODEL_SEED", "1,2").split(",")]
 COMPARE_EVERY = 50
 REMOUNT_EVERY = 150
 MODES = (0o600, 0o640, 0o644, 0o664, 0o755)
-NAMES = (b"a", b"b", b"a.txt", b"A", b"a-b", b"a=2F", b"=3D", b"x=C3", b"caf\xc3\xa9", b"\xff\x01", b" lead", b"trail ",
+NAMES = (b"a", b"b", b"a.txt", b"A", b"a-b", b"z=2F", b"=3D", b"x=C3", b"caf\xc3\xa9", b"\xff\x01", b" lead", b"trail ",
          b"new\nline", b"a#1", b"50%", b"\xe6\x97\xa5.txt", b"[x] {y}", b'q"\\', b".hidden", b"...", b"-rf", b"?*")
+# No name of another one plus "=2F": it finds a folder of that other name (docs/names.md).
 SAME_ERRORS = {errno.EEXIST: errno.ENOTEMPTY}  # a rename onto a folder that is not empty: POSIX allows both
 
 
