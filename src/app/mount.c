@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supafs/fuse/fuse.h"
@@ -28,7 +29,8 @@
 
 #define IDLE_THREADS 4
 /* Of malloc: with its default, eight a processor, much more stays resident than is in use. */
-#define ARENAS 2
+#define ARENAS  2
+#define LOG_MAX (1L << 20) /* a start with a longer log begins a new one */
 
 struct mount {
 	struct supafs_mount_args *args;
@@ -57,6 +59,18 @@ static int find_places(struct mount *m, struct supafs_problem *p)
 	return r;
 }
 
+/* Earlier mounts' lines say which file is which in lost+found, so they stay for a while. */
+static void keep_log_short(const char *path)
+{
+	char old[PATH_MAX + 4];
+	struct stat st;
+
+	if (stat(path, &st) != 0 || st.st_size <= LOG_MAX)
+		return;
+	(void)snprintf(old, sizeof(old), "%s.old", path);
+	(void)rename(path, old);
+}
+
 /* The log's descriptor; -1 in the foreground, where standard error is the log. */
 static int open_log(struct mount *m, int *ret_fd, struct supafs_problem *p)
 {
@@ -70,11 +84,11 @@ static int open_log(struct mount *m, int *ret_fd, struct supafs_problem *p)
 		n = snprintf(m->log, sizeof(m->log), "%s", given);
 	else
 		n = snprintf(m->log, sizeof(m->log), "%s/log", m->cache);
-	fd = n < (int)sizeof(m->log)
-		     ? open(m->log,
-			       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (given ? 0 : O_TRUNC),
-			       0600)
-		     : -1;
+	if (!given && n < (int)sizeof(m->log))
+		keep_log_short(m->log);
+	errno = ENAMETOOLONG;
+	fd = n < (int)sizeof(m->log) ? open(m->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
+				     : -1;
 	if (fd < 0) {
 		int r = -errno;
 

@@ -107,6 +107,26 @@ def test_says_what_is_left(s):
         s.clear_faults()
 
 
+def test_log_stays_for_the_next_mount(s):
+    """Only the log says which file in lost+found is which."""
+    need_own_server(s)
+    with Background(s, options=["timeout=2s", "drain=3s"]) as m:
+        s.fault({"kind": "put"}, {"status": 503})
+        try:
+            write(m / "lost", b"kept bytes")
+            raise AssertionError("close() of a failed upload said nothing")
+        except OSError:
+            pass
+        code, said = m.umount()
+        assert code == 1, said
+        s.clear_faults()
+        m.start()
+        kept = glob.glob(os.path.join(m.dir, "cache", "supafs", "*", "lost+found", "*"))
+        assert len(kept) == 1 and read(kept[0]) == b"kept bytes", kept
+        named = [line for line in m.log().splitlines() if os.path.basename(kept[0]) in line]
+        assert named and '"lost"' in named[0], m.log()
+
+
 def test_busy(s):
     with Mount(s) as m:
         with open(m / "open", "w", encoding="utf-8"):
