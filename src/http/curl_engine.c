@@ -2,12 +2,12 @@
 /*
  * The transport: one multi handle in one thread.
  *
- *	a transfer is   on list     easy   counts as busy   leaves by
- *	submitted       submitted   NULL   –                the thread takes it over
- *	in line         line        NULL   no               a slot is free → active; cancel,
- *deadline active          active      set    yes              end of the reply, error, cancel,
- *deadline, silence; the sink takes no more → paused paused          active      set    no poke →
- *active; cancel, deadline done            –           NULL   –                its caller returns
+ *	state       on list     easy   busy   leaves by
+ *	submitted   submitted   NULL   no     the thread takes it over → in line
+ *	in line     line        NULL   no     a free slot → active; cancel, deadline
+ *	active      active      set    yes    its end, cancel, deadline, silence; full sink → paused
+ *	paused      active      set    no     a poke → active; cancel, deadline
+ *	done        –           NULL   –      its caller returns
  *
  * Paused transfers give their slot away: a reader that does not read must not keep others
  * from the server. For the same reason transfers never share a connection: curl stops

@@ -234,6 +234,9 @@ static void set_fixed(CURL *easy, CURLcode *rc)
 	SET(rc, easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(rc, easy, CURLOPT_TCP_NODELAY, 1L);
 	SET(rc, easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	/* A transfer that ends while its host's name is looked up leaves the look-up behind: else
+	 * all others would wait for the name server, too. */
+	SET(rc, easy, CURLOPT_QUICK_EXIT, 1L);
 	SET(rc, easy, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
 	SET(rc, easy, CURLOPT_MAXLIFETIME_CONN, (long)LIFETIME_MAX_S);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The curl transport against a server, and a network, that misbehave. */
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +133,95 @@ static void no_such_host(void **state)
 	assert_int_equal(http_exchange_run(&x, *state), -EHOSTUNREACH);
 	assert_int_equal(x.reply.progress, SUPAFS_HTTP_NOT_SENT);
 	http_exchange_end(&x);
+}
+
+/* --- A name server that does not answer --------------------------------------------------- */
+
+/* curl's look-ups come here; those of SLOW_HOST wait for the test. */
+#define SLOW_HOST "slow.test"
+
+static struct slow {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* lock */
+	bool asked;             /* lock */
+	bool released;          /* lock */
+	bool left;              /* lock */
+} slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void slow_lookup(void)
+{
+	(void)pthread_mutex_lock(&slow.lock);
+	slow.asked = true;
+	(void)pthread_cond_broadcast(&slow.changed);
+	while (!slow.released)
+		(void)pthread_cond_wait(&slow.changed, &slow.lock);
+	slow.left = true;
+	(void)pthread_cond_broadcast(&slow.changed);
+	(void)pthread_mutex_unlock(&slow.lock);
+}
+
+int getaddrinfo(
+	const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
+	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	if (name && strcmp(name, SLOW_HOST) == 0) {
+		slow_lookup();
+		return EAI_NONAME;
+	}
+	memcpy(&real, &symbol, sizeof(symbol));
+	return real(name, service, hints, list);
+}
+
+static void slow_wait(const bool *what)
+{
+	(void)pthread_mutex_lock(&slow.lock);
+	while (!*what)
+		(void)pthread_cond_wait(&slow.changed, &slow.lock);
+	(void)pthread_mutex_unlock(&slow.lock);
+}
+
+struct slow_get {
+	struct http_exchange x;
+	const struct http_fixture *f;
+};
+
+static void *slow_work(void *ctx)
+{
+	struct slow_get *g = ctx;
+
+	(void)http_exchange_run(&g->x, g->f);
+	return NULL;
+}
+
+/* Cancelling does not wait for the name, and nobody else does. */
+static void slow_name(void **state)
+{
+	struct http_fixture f;
+	struct slow_get g = {.f = &f};
+	struct http_exchange other;
+	pthread_t thread;
+
+	(void)state;
+	http_fixture_start(&f, (struct http_knobs){0});
+	http_exchange_init(&g.x, &f, SUPAFS_HTTP_GET, "/");
+	g.x.req.url = "http://" SLOW_HOST "/";
+	assert_int_equal(pthread_create(&thread, NULL, slow_work, &g), 0);
+	slow_wait(&slow.asked);
+	supafs_call_cancel(&g.x.call);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(g.x.result, -EINTR);
+	assert_int_equal(g.x.reply.progress, SUPAFS_HTTP_NOT_SENT);
+	assert_int_equal(http_exchange_simple(&other, &f, SUPAFS_HTTP_GET, "/normal"), 0);
+	http_exchange_end(&other);
+	http_exchange_end(&g.x);
+	http_fixture_stop(&f);
+	(void)pthread_mutex_lock(&slow.lock);
+	slow.released = true;
+	(void)pthread_cond_broadcast(&slow.changed);
+	(void)pthread_mutex_unlock(&slow.lock);
+	slow_wait(&slow.left);
 }
 
 static void bad_urls(void **state)
@@ -382,6 +474,7 @@ int main(void)
 		cmocka_unit_test(deadline),
 		cmocka_unit_test(refused),
 		cmocka_unit_test_setup_teardown(no_such_host, setup, teardown),
+		cmocka_unit_test(slow_name),
 		cmocka_unit_test_setup_teardown(bad_urls, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_accept, setup, teardown),
 		cmocka_unit_test_setup_teardown(collected_bound, setup, teardown),
