@@ -20,9 +20,14 @@ COMPARE_EVERY = 50
 REMOUNT_EVERY = 150
 MODES = (0o600, 0o640, 0o644, 0o664, 0o755)
 NAMES = (b"a", b"b", b"a.txt", b"A", b"a-b", b"z=2F", b"=3D", b"x=C3", b"caf\xc3\xa9", b"\xff\x01", b" lead", b"trail ",
-         b"new\nline", b"a#1", b"50%", b"\xe6\x97\xa5.txt", b"[x] {y}", b'q"\\', b".hidden", b"...", b"-rf", b"?*")
+         b"new\nline", b"a#1", b"50%", b"\xe6\x97\xa5.txt", b"[x] {y}", b'q"\\', b".hidden", b"...", b"-rf", b"?*",
+         b"b~", b".a.swp", b".a.txt.AbC123")  # temporary ones: sent when renamed, or at the end
 # No name of another one plus "=2F": it finds a folder of that other name (docs/names.md).
 SAME_ERRORS = {errno.EEXIST: errno.ENOTEMPTY}  # a rename onto a folder that is not empty: POSIX allows both
+
+
+def chance(rng):
+    return rng.random() < 0.4
 
 
 class Model:
@@ -139,6 +144,33 @@ class Model:
             self.both(("rename", old, new),
                       lambda root: os.rename(os.path.join(root, old), os.path.join(root, new)))
 
+    def open_while(self, folders, others):
+        """A file is renamed, replaced or removed while it is open and written to, on both sides of that."""
+        files = [f for f in others if self.is_file(f)]
+        if not files:
+            return
+        path, new, gone = self.rng.choice(files), self.rng.choice((self.new_path(folders), *files)), chance(self.rng)
+        first, second = self.rng.randbytes(self.rng.choice((1, 3000, 150000))), self.rng.randbytes(100)
+        before, seen = time.time_ns(), []
+
+        def do(root):
+            with open(os.path.join(root, path), "r+b", buffering=0) as f:
+                f.write(first)
+                if gone:
+                    os.unlink(os.path.join(root, path))
+                else:
+                    os.rename(os.path.join(root, path), os.path.join(root, new))
+                f.write(second)
+                f.seek(0)
+                seen.append(f.read())
+
+        done = self.both(("unlink open", path) if gone else ("rename open", path, new), do)
+        assert len(seen) in (0, 2) and seen[:1] == seen[1:], "the open file reads otherwise"
+        if done and not gone:
+            self.same_time(new, before)
+        elif not done:
+            self.same_time(path, before)  # the first write is done all the same
+
     def unlink(self, folders, others):
         path = self.rng.choice(others + folders[1:2] + [b"b"])
         self.both(("unlink", path), lambda root: os.unlink(os.path.join(root, path)))
@@ -167,7 +199,7 @@ class Model:
             self.set_time(self.rng.choice(others))
 
     def step(self):
-        ways = {self.create: 6, self.exclusive: 3, self.write: 5, self.append: 4, self.truncate: 2, self.rename: 6,
+        ways = {self.create: 6, self.exclusive: 3, self.write: 5, self.append: 4, self.truncate: 2, self.rename: 6, self.open_while: 4,
                 self.unlink: 4, self.mkdir: 4, self.rmdir: 3, self.symlink: 2, self.chmod: 3, self.utime: 3}
         self.rng.choices(list(ways), list(ways.values()))[0](*self.paths())
 
