@@ -161,7 +161,7 @@ static void slow_lookup(void)
 }
 
 int getaddrinfo(
-	const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+	const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai)
 {
 	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = NULL;
 	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
@@ -171,7 +171,7 @@ int getaddrinfo(
 		return EAI_NONAME;
 	}
 	memcpy(&real, &symbol, sizeof(symbol));
-	return real(name, service, hints, list);
+	return real(name, service, req, pai);
 }
 
 static void slow_wait(const bool *what)
