@@ -56,7 +56,6 @@ struct supafs_fuse {
 	unsigned n_io_bufs;          /* lock */
 	int64_t log_second;          /* lock */
 	unsigned log_lines;          /* lock; in that second */
-	char problem[256];           /* lock; libfuse's last words */
 };
 
 struct op {

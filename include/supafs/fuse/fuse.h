@@ -36,9 +36,8 @@ struct supafs_fuse_config {
 
 /* 0, -ENOMEM, -EINVAL (libfuse refuses the options). */
 int supafs_fuse_new(const struct supafs_fuse_config *cfg, struct supafs_fuse **ret_fuse);
-/* Mounts at `path`. 0 or -EIO; then supafs_fuse_problem() says why in libfuse's words. */
+/* Mounts at `path`. 0, -ENOMEM or -EIO; libfuse has logged why. */
 int supafs_fuse_mount(struct supafs_fuse *f, const char *path);
-const char *supafs_fuse_problem(struct supafs_fuse *f);
 /* Serves until the mount is gone or supafs_fuse_stop() was called. 0, or -errno if the
  * connection broke. All operations have been answered when it returns. */
 int supafs_fuse_loop(struct supafs_fuse *f);
