@@ -173,8 +173,13 @@ static void look_at(struct vfs_gather *g, struct supafs_call *call, const struct
 		true, &ent, &fault);
 	if (r == -ENOENT)
 		return;
-	supafs_log(SUPAFS_LOG_ERROR, "\"%.*s\" was not deleted: the server refused it",
-		SUPAFS_STR_FMT(vfs_key_rel(&place->key)));
+	if (r == 0)
+		supafs_log(SUPAFS_LOG_ERROR, "\"%.*s\" was not deleted: the server refused it",
+			SUPAFS_STR_FMT(vfs_key_rel(&place->key)));
+	else
+		supafs_log(SUPAFS_LOG_ERROR,
+			"\"%.*s\" was perhaps not deleted: the server did not name it, and asking failed: %s",
+			SUPAFS_STR_FMT(vfs_key_rel(&place->key)), strerrordesc_np(-r));
 	vfs_news_entry(g->v, b->parent, item_name(it));
 }
 
