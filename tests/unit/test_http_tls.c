@@ -138,7 +138,7 @@ static int get(
 	const struct supafs_http_config cfg = {.cacert = cacert,
 		.max_connections = 1,
 		.connect_timeout_ms = 5000,
-		.stall_timeout_ms = 500};
+		.stall_timeout_ms = 2000};
 	struct supafs_http *http = NULL;
 	struct supafs_call call;
 	char url[128];
@@ -209,7 +209,7 @@ int main(void)
 
 	if (!run(probe)) {
 		(void)printf("1..0 # SKIP openssl is absent: apt-get install openssl\n");
-		return 77;
+		return 0; /* with TAP the line alone says skipped */
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
