@@ -33,6 +33,8 @@ struct vfs_reference {
 	struct vfs_key key;
 	struct supafs_version version;
 	uint64_t n;
+	uint64_t source;  /* id of its node, and */
+	uint32_t changes; /* that node's then */
 };
 
 struct vfs_content {

@@ -16,7 +16,8 @@ static bool source_of(struct supafs_vfs *v, struct vfs_handle *in, struct vfs_re
 {
 	struct vfs_place place;
 
-	if (vfs_node_place(v, in->node, &place) != 0)
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	if (vfs_node_place_locked(v, in->node, &place) != 0)
 		return false;
 	SUPAFS_SCOPED_LOCK(&in->c->lock);
 	SUPAFS_SCOPED_LOCK(&in->lock);
@@ -24,12 +25,15 @@ static bool source_of(struct supafs_vfs *v, struct vfs_handle *in, struct vfs_re
 		return false;
 	ret->key = place.key;
 	ret->version = in->c->version;
+	ret->source = in->node->id;
+	ret->changes = in->node->changes;
 	return true;
 }
 
 static bool same_source(const struct vfs_reference *a, const struct vfs_reference *b)
 {
-	return vfs_key_same(&a->key, &b->key) && vfs_version_alike(&a->version, &b->version);
+	return a->source == b->source && a->changes == b->changes &&
+	       vfs_key_same(&a->key, &b->key) && vfs_version_alike(&a->version, &b->version);
 }
 
 /* May bytes [0 or the end of what is referred to so far, …) of `from` be referred to? */

@@ -150,6 +150,38 @@ static int send_part(struct supafs_vfs *v, struct vfs_content *c, struct supafs_
 	return send_bytes(v, c, call, send, s, fault);
 }
 
+/* 1: the source is what was referred to, as far as is known here; 0: the kernel has forgotten it.
+ */
+static int source_here(struct supafs_vfs *v, const struct vfs_reference *ref)
+{
+	const struct vfs_node *node;
+	struct vfs_place now;
+
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	node = supafs_map_get(v->by_id, supafs_hash_u64(ref->source), &ref->source);
+	if (!node)
+		return 0;
+	if (node->changes != ref->changes || vfs_node_place_locked(v, node, &now) != 0 ||
+		!vfs_key_same(&now.key, &ref->key))
+		return -ESTALE;
+	return 1;
+}
+
+/* The server copies what is there now: -ESTALE if that is no longer what was referred to. */
+static int check_source(struct supafs_vfs *v, struct supafs_call *call,
+	const struct vfs_reference *ref, struct supafs_fault *fault)
+{
+	struct supafs_info info;
+	int r = source_here(v, ref);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = v->cfg.store->ops->info(v->cfg.store, call, vfs_key_full(&ref->key), &info, fault);
+	if (r == -ENOENT || (r == 0 && !vfs_version_alike(&info.version, &ref->version)))
+		return -ESTALE;
+	return r;
+}
+
 static int send_reference(struct supafs_vfs *v, struct vfs_content *c, struct supafs_call *call,
 	const struct vfs_send *send, struct sending *s, struct supafs_fault *fault)
 {
@@ -161,8 +193,10 @@ static int send_reference(struct supafs_vfs *v, struct vfs_content *c, struct su
 		.replace = !s->exclusive,
 		.attrs = &attrs,
 	};
-	int r;
+	int r = check_source(v, call, c->ref, fault);
 
+	if (r != 0)
+		return r;
 	if (c->ref->n != c->ref->version.size)
 		return send_part(v, c, call, send, s, fault);
 	r = v->cfg.store->ops->copy(v->cfg.store, call, &args, &entry, fault);
@@ -248,6 +282,7 @@ static void finish_send(struct supafs_vfs *v, struct vfs_node *node, const struc
 		return;
 	}
 	node->sends++;
+	node->changes++;
 	attr_of(v, node, s, &attr);
 	if (send->ack && !c->unlinked)
 		tell_view_locked(v, node, c, &attr);

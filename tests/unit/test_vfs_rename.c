@@ -451,6 +451,41 @@ static ssize_t copy(
 	return supafs_vfs_copy_range(x->v, &x->call, &r, &x->fault);
 }
 
+/* The server copies at close, and would copy what is there by then. */
+static void copy_changed(struct fx *x)
+{
+	uint64_t in, out;
+
+	assert_int_equal(fx_open(x, "a", O_RDWR, &in), 0);
+	assert_int_equal(fx_create(x, "b", O_WRONLY | O_TRUNC, &out), 0);
+	assert_int_equal(copy(x, in, out, 0, 0, 3), 3);
+	assert_int_equal(fx_write(x, in, "new", 0), 0);
+	assert_int_equal(fx_close(x, in), 0);
+	assert_int_equal(fx_flush(x, out), -ESTALE);
+	assert_false(fx_server_has(x, "b"));
+	assert_int_equal(fx_close(x, out), -ESTALE);
+	assert_int_equal(fx_unlink(x, "b", 1), 0);
+}
+
+static void copy_of_a_source_that_changed(void **state)
+{
+	struct fx *x = *state;
+	uint64_t node;
+
+	fx_server_put(x, "a", "old");
+	assert_int_equal(fx_path(x, "a", &node), 0); /* the kernel knows it on */
+	copy_changed(x);
+	supafs_vfs_forget(x->v, node, 1);
+}
+
+static void copy_of_a_forgotten_source_that_changed(void **state)
+{
+	struct fx *x = *state;
+
+	fx_server_put(x, "a", "old");
+	copy_changed(x);
+}
+
 static void copy_whole(void **state)
 {
 	struct fx *x = *state;
@@ -466,8 +501,8 @@ static void copy_whole(void **state)
 	assert_int_equal(st.st_size, 4);
 	assert_int_equal(copy(x, in, out, 4, 4, 1 << 20), 6);
 	assert_int_equal(copy(x, in, out, 10, 10, 1 << 20), 0);
-	assert_int_equal(fx_close(x, in), 0);
 	assert_int_equal(fx_close(x, out), 0);
+	assert_int_equal(fx_close(x, in), 0);
 	assert_int_equal(fx_count(x, SUPAFS_OP_COPY), 1);
 	assert_int_equal(fx_all(x), 1);
 	assert_string_equal(fx_server_text(x, "b"), "0123456789");
@@ -582,6 +617,8 @@ int main(void)
 		T(folder_that_fails_half_way),
 		cmocka_unit_test(folder_rename_switched_off),
 		T(key_too_long_is_found_before_anything_moves),
+		T(copy_of_a_source_that_changed),
+		T(copy_of_a_forgotten_source_that_changed),
 		T(copy_whole),
 		T(copy_part_and_more),
 		T(copy_over_an_existing_file),
