@@ -302,6 +302,10 @@ static void run_page(struct serve_request *req, struct serve_list_query *q, uint
 	supafs_buf_init(&p.objects, REST_REPLY_MAX);
 	supafs_buf_init(&p.last, SUPAFS_URL_MAX);
 	code = serve_list(&req->app->service, &req->actor, q, put_entry, &p);
+	/* A page that does not fit is no empty page. */
+	if (code == SERVE_OK &&
+		(supafs_buf_error(&p.folders) < 0 || supafs_buf_error(&p.objects) < 0))
+		code = SERVE_INTERNAL;
 	if (code != SERVE_OK)
 		rest_fail(req, code);
 	else

@@ -154,5 +154,20 @@ def hidden_rows(tap):
         tap.equal([o["name"] for o in answer], ["open"], "version 1 too")
 
 
+def page_too_large(tap):
+    """More text than a reply may have is an error, not an empty folder."""
+    with Server("--bucket", "b") as s:
+        s.put("k", b"x")
+        body = {"bucketId": "b", "sourceKey": "k", "copyMetadata": False,
+                "metadata": {"mimetype": "t/" + "x" * 1000000}}
+        for i in range(68):
+            s.json("POST", "/object/copy", {**body, "destinationKey": "big/%d" % i})
+        for delimiter in (True, False):
+            answer = s.json("POST", "/object/list-v2/b",
+                            {"prefix": "big/", "with_delimiter": delimiter})
+            tap.equal((answer[0], answer[2].get("code")), (500, "InternalError"),
+                      "delimiter %s" % delimiter)
+
+
 if __name__ == "__main__":
-    run_tests([small_folder, large_folder, odd_entries, hidden_rows])
+    run_tests([small_folder, large_folder, odd_entries, hidden_rows, page_too_large])
