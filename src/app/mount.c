@@ -60,15 +60,15 @@ static int find_places(struct mount *m, struct supafs_problem *p)
 }
 
 /* Earlier mounts' lines say which file is which in lost+found, so they stay for a while. */
-static void keep_log_short(const char *path)
+static void keep_log_short(const char *log)
 {
-	char old[PATH_MAX + 4];
+	char before[PATH_MAX + 4];
 	struct stat st;
 
-	if (stat(path, &st) != 0 || st.st_size <= LOG_MAX)
+	if (stat(log, &st) != 0 || st.st_size <= LOG_MAX)
 		return;
-	(void)snprintf(old, sizeof(old), "%s.old", path);
-	(void)rename(path, old);
+	(void)snprintf(before, sizeof(before), "%s.old", log);
+	(void)rename(log, before);
 }
 
 /* The log's descriptor; -1 in the foreground, where standard error is the log. */
