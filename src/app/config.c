@@ -49,13 +49,17 @@ static char **field_of(struct supafs_config *c, const struct supafs_config_varia
 static int keep(struct supafs_config *c, const struct supafs_config_variable *v, const char *value)
 {
 	char **field = field_of(c, v);
+	int r = 0;
 
 	if (*field || *value == '\0')
 		return 0;
 	*field = strdup(value);
 	if (!*field)
 		return -ENOMEM;
-	return v->secret ? supafs_log_add_secret(value) : 0;
+	if (v->secret)
+		r = supafs_log_add_secret(value);
+	/* Too short to be one, which the server will say; or more than the log can hold. */
+	return r == -EINVAL || r == -ENOSPC ? 0 : r;
 }
 
 /* The bytes of the environment block are what /proc/PID/environ shows: wiping them hides them. */
@@ -67,7 +71,7 @@ static int load_environment(struct supafs_config *c)
 
 		if (value && v->secret)
 			explicit_bzero(value, strlen(value));
-		if (r < 0 && r != -EINVAL && r != -ENOSPC)
+		if (r < 0)
 			return r;
 	}
 	return 0;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "supafs/util/buf.h"
 #include "supafs/util/cleanup.h"
@@ -198,6 +199,25 @@ static void test_plain_http(void **state)
 	}
 }
 
+/* Too short for the log's list of secrets, but not for a file. */
+static void test_short_key(void **state)
+{
+	char path[] = "/tmp/supafs-options-XXXXXX";
+	static const char text[] = "SUPABASE_SERVICE_ROLE_KEY=abc\n";
+	struct supafs_config c;
+	struct supafs_problem p = {0};
+	int fd = mkstemp(path), r;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	(void)close(fd);
+	r = supafs_config_load(&c, path, NULL, &p);
+	(void)unlink(path);
+	supafs_config_fini(&c);
+	assert_int_equal(r, 0);
+}
+
 static void test_table(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +288,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table, setup, teardown),
 		cmocka_unit_test(test_plain_http),
+		cmocka_unit_test(test_short_key),
 		cmocka_unit_test(test_manual),
 	};
 
