@@ -167,6 +167,25 @@ static bool header_safe(struct supafs_str s)
 	return true;
 }
 
+/* Ends a quoted string that is open at the end of `b`: ours would be lost in it. */
+static void close_quote(struct supafs_buf *b)
+{
+	bool quoted = false;
+	bool escape = false;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const char c = b->p[i];
+		if (escape)
+			escape = false;
+		else if (c == '"')
+			quoted = !quoted;
+		else
+			escape = quoted && c == '\\';
+	}
+	if (quoted)
+		(void)supafs_buf_adds(b, escape ? "\\\"" : "\"");
+}
+
 int supafs_meta_cache_control(
 	struct supafs_buf *b, struct supafs_str plain, const struct supafs_meta *m)
 {
@@ -176,6 +195,7 @@ int supafs_meta_cache_control(
 	if (!header_safe(plain))
 		return -EINVAL;
 	supafs_meta_parse_directives(plain, &dropped, b);
+	close_quote(b);
 	if (b->n == 0)
 		(void)supafs_buf_adds(b, "no-cache");
 	r = supafs_meta_add_directives(b, m);
