@@ -4,7 +4,6 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <math.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -159,11 +158,10 @@ enum serve_jwt_result serve_jwt_verify(const struct serve_jwt *j, struct supafs_
 	if (!payload)
 		return SERVE_JWT_BAD_PAYLOAD;
 	exp = cJSON_GetObjectItemCaseSensitive(payload, "exp");
-	if (cJSON_IsNumber(exp) && isfinite(exp->valuedouble) &&
-		exp->valuedouble < (double)(INT64_MAX / 1024)) {
-		claims.exp = (int64_t)exp->valuedouble;
+	if (cJSON_IsNumber(exp) && exp->valuedouble < (double)(INT64_MAX / 1024)) {
 		if (exp->valuedouble <= (double)now_s)
 			return SERVE_JWT_EXPIRED;
+		claims.exp = (int64_t)exp->valuedouble;
 	}
 	take_text(payload, "role", claims.role, sizeof(claims.role));
 	take_text(payload, "sub", claims.sub, sizeof(claims.sub));
