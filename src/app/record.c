@@ -75,7 +75,7 @@ static void add_number(struct supafs_buf *b, const char *name, uint64_t n)
 
 static int write_file(const struct supafs_record *rec, const char *suffix)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf b = {0};
 	char path[PATH_MAX], dir[PATH_MAX];
 	int r = supafs_place_records(geteuid(), dir);
 

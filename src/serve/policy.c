@@ -292,7 +292,7 @@ int serve_policies_set_spec(struct serve_policies *p, struct supafs_str spec)
 /* The pattern with the user's id in place of {sub}; an anonymous user matches no such pattern. */
 static bool pattern_matches(const char *pattern, const char *sub, struct supafs_str key)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf text = {0};
 	const char *mark = strstr(pattern, SUB_MARK);
 
 	if (!mark)

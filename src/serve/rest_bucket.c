@@ -23,7 +23,7 @@ static void fail_bucket(struct serve_request *req, enum serve_code code)
 void rest_bucket_get(struct serve_request *req)
 {
 	supafs_autofree struct serve_bucket *b = NULL;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf out;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf out = {0};
 	enum serve_code code = serve_bucket_get(&req->app->service, &req->actor, req->bucket, &b);
 
 	if (code != SERVE_OK) {
@@ -79,7 +79,7 @@ static bool contains(struct supafs_str text, struct supafs_str part)
 static bool add_row(void *ctx, const struct serve_bucket *b)
 {
 	struct bucket_rows *rows = ctx;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf json;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf json = {0};
 	struct bucket_row *list;
 
 	if (rows->search.n && !contains(b->name, rows->search))

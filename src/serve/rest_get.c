@@ -257,7 +257,7 @@ void rest_get_signed(struct serve_request *req)
 static void send_info(struct serve_request *req, const struct serve_actor *actor)
 {
 	supafs_autofree struct serve_object *o = NULL;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf b = {0};
 	enum serve_code code;
 	char text[32];
 

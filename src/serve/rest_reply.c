@@ -113,7 +113,7 @@ void rest_failf(struct serve_request *req, enum serve_code code, const char *fmt
 
 void rest_fail_key(struct serve_request *req, enum serve_code code, struct supafs_str key)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf message;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf message = {0};
 
 	if (code == SERVE_ACCESS_DENIED) {
 		rest_failf(req, code, "new row violates row-level security policy");

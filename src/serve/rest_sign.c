@@ -43,7 +43,7 @@ static int put_token(struct serve_request *req, struct supafs_buf *out, struct s
 bool rest_check_signature(struct serve_request *req, struct supafs_str token, const char *scope,
 	struct supafs_str bucket, struct supafs_str key, struct serve_claims *ret_claims)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf name;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf name = {0};
 	enum serve_jwt_result r = serve_jwt_verify(&req->app->jwt, token, now_s(), ret_claims);
 
 	if (r != SERVE_JWT_OK) {
@@ -79,7 +79,7 @@ static void put_signed_url(
 void rest_sign_one(struct serve_request *req)
 {
 	supafs_autofree struct serve_object *o = NULL;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf member, out;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf member = {0}, out = {0};
 	uint64_t life_s = 0;
 	enum serve_code code;
 
@@ -105,7 +105,7 @@ void rest_sign_one(struct serve_request *req)
 void rest_sign_many(struct serve_request *req)
 {
 	supafs_autofree struct supafs_str *paths = NULL;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf out;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf out = {0};
 	uint64_t life_s = 0;
 	size_t n;
 
@@ -154,7 +154,8 @@ static enum serve_code may_sign_upload(struct serve_request *req, bool upsert)
 
 void rest_sign_upload(struct serve_request *req)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf name, token, url, extra, out;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf name = {0}, token = {0}, url = {0},
+							  extra = {0}, out = {0};
 	bool upsert = rest_header_is(req, "x-upsert", "true");
 	enum serve_code code = may_sign_upload(req, upsert);
 

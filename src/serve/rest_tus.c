@@ -61,7 +61,7 @@ static bool check_version(struct serve_request *req)
 /* Codes of the service as this protocol tells them. */
 static void fail_code(struct serve_request *req, enum serve_code code, struct supafs_str key)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf text = {0};
 
 	switch ((int)code) {
 	case SERVE_NO_SUCH_BUCKET:
