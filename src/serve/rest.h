@@ -137,6 +137,8 @@ bool rest_route(struct serve_request *req);
 const struct serve_route *rest_no_route(void);
 /* Decodes percent escapes. False for a malformed escape or bytes that are not UTF-8. */
 bool rest_decode(struct supafs_str text, bool plus_is_space, struct supafs_buf *out);
+/* Well-formed UTF-8 (Unicode 15, table 3-7). */
+bool rest_is_utf8(const char *p, size_t n);
 /* A parameter of the query, decoded into `out`; false when it is absent. */
 bool rest_query(struct serve_request *req, const char *name, struct supafs_buf *out);
 const char *rest_request_header(struct serve_request *req, const char *name);

@@ -32,6 +32,93 @@ static void json_cleanup(cJSON **p)
 	cJSON_Delete(*p);
 }
 
+/* The digits at `p`; where they end. */
+static const char *skip_digits(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p;
+}
+
+/* A number as JSON has it, from `p` on: no zero in front, digits on both sides of a dot. */
+static const char *skip_number(const char *p, const char *end)
+{
+	const char *digits = *p == '-' ? p + 1 : p;
+
+	p = skip_digits(digits, end);
+	if (p == digits || (*digits == '0' && p != digits + 1))
+		return NULL;
+	if (p < end && *p == '.') {
+		digits = p + 1;
+		p = skip_digits(digits, end);
+		if (p == digits)
+			return NULL;
+	}
+	if (p < end && (*p == 'e' || *p == 'E')) {
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		digits = p;
+		p = skip_digits(digits, end);
+		if (p == digits)
+			return NULL;
+	}
+	return p;
+}
+
+/* A text from its quote on; it ends, and has no control bytes. */
+static const char *skip_text(const char *p, const char *end)
+{
+	for (p++; p < end && *p != '"'; p++) {
+		if ((unsigned char)*p < 0x20)
+			return NULL;
+		if (*p == '\\' && p + 1 < end)
+			p++;
+	}
+	return p < end ? p + 1 : NULL;
+}
+
+/* What cJSON takes and JSON does not: a byte order mark, control bytes as blanks and in texts,
+ * numbers such as 01 and 1. */
+static bool strict(struct supafs_str text)
+{
+	const char *end = text.p + text.n;
+
+	for (const char *p = text.p; p && p < end;) {
+		const unsigned char c = (unsigned char)*p;
+
+		if (c == '"')
+			p = skip_text(p, end);
+		else if (c == '-' || (c >= '0' && c <= '9'))
+			p = skip_number(p, end);
+		else if (c > 0x7E || (c < 0x20 && !strchr("\t\r\n", c)) || c == 0)
+			p = NULL;
+		else
+			p++;
+		if (!p)
+			return false;
+	}
+	return true;
+}
+
+/* The whole text as one JSON value; NULL when it is none. cJSON alone stops behind the first value.
+ */
+static cJSON *parse_whole(struct supafs_str text)
+{
+	const char *end = NULL;
+	cJSON *json = NULL;
+
+	if (strict(text))
+		json = cJSON_ParseWithLengthOpts(text.p, text.n, &end, 0);
+	while (json && end < text.p + text.n && strchr(" \t\r\n", *end))
+		end++;
+	if (json && end < text.p + text.n) {
+		cJSON_Delete(json);
+		return NULL;
+	}
+	return json;
+}
+
 static bool json_type(struct serve_request *req)
 {
 	const char *type = rest_request_header(req, "Content-Type");
@@ -62,7 +149,7 @@ bool rest_parse_json(struct serve_request *req)
 		rest_fail(req, SERVE_DATABASE);
 		return false;
 	}
-	req->json = cJSON_ParseWithLength(text.p, text.n);
+	req->json = parse_whole(text);
 	if (!req->json) {
 		rest_fail(req, SERVE_INVALID_JSON);
 		return false;
@@ -287,7 +374,8 @@ bool rest_metadata_text(struct supafs_str json, struct supafs_buf *out)
 	if (has_escaped_nul(json))
 		return false;
 	supafs_buf_reset(out);
-	parsed = cJSON_ParseWithLength(json.p, json.n);
+	if (rest_is_utf8(json.p, json.n))
+		parsed = parse_whole(json);
 	if (!cJSON_IsObject(parsed)) {
 		(void)supafs_buf_adds(out, "{}");
 		return true;
@@ -305,9 +393,9 @@ bool rest_metadata_header(struct serve_request *req, struct supafs_buf *out)
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf json;
 	const char *text = rest_request_header(req, "x-metadata");
 
+	supafs_buf_init(&json, METADATA_MAX);
 	if (!text)
 		return false;
-	supafs_buf_init(&json, METADATA_MAX);
 	(void)rest_b64_lenient(&json, supafs_str_of(text));
 	if (!rest_metadata_text(supafs_buf_str(&json), out))
 		rest_fail(req, SERVE_DATABASE);

@@ -129,7 +129,7 @@ static size_t utf8_length(const unsigned char *p, size_t n)
 	return len;
 }
 
-static bool is_utf8(const char *p, size_t n)
+bool rest_is_utf8(const char *p, size_t n)
 {
 	size_t at = 0;
 
@@ -164,7 +164,7 @@ bool rest_decode(struct supafs_str text, bool plus_is_space, struct supafs_buf *
 		if (supafs_buf_addc(out, c) < 0)
 			return false;
 	}
-	return is_utf8(out->p ? out->p + start : "", out->n - start);
+	return rest_is_utf8(out->p ? out->p + start : "", out->n - start);
 }
 
 bool rest_query(struct serve_request *req, const char *name, struct supafs_buf *out)
@@ -341,7 +341,7 @@ const struct serve_route *rest_no_route(void)
 
 bool rest_route(struct serve_request *req)
 {
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf whole;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf whole = {0};
 	struct match m;
 
 	if (!split_uri(req)) {
