@@ -89,8 +89,7 @@ int supafs_spool_new(
 		return fd;
 	s = calloc(1, sizeof(*s));
 	if (!s) {
-		(void)close(fd);
-		supafs_spool_dir_release(d, name, false);
+		supafs_spool_dir_release(d, fd, name, false);
 		return -ENOMEM;
 	}
 	s->dir = d;
@@ -110,8 +109,7 @@ struct supafs_spool *supafs_spool_free(struct supafs_spool *s)
 	/* Who finds the file later shall see the holes at its end. */
 	if (s->keep && s->size > s->file_end && s->size <= INT64_MAX)
 		(void)ftruncate(s->fd, (off_t)s->size);
-	(void)close(s->fd);
-	supafs_spool_dir_release(s->dir, s->name, s->keep);
+	supafs_spool_dir_release(s->dir, s->fd, s->name, s->keep);
 	supafs_ranges_fini(&s->local);
 	supafs_mutex_fini(&s->map);
 	supafs_mutex_fini(&s->io);

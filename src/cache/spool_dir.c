@@ -22,15 +22,27 @@
 #include "supafs/util/cleanup.h"
 #include "supafs/util/clock.h"
 #include "supafs/util/file.h"
+#include "supafs/util/lock.h"
 
 #include "spool_priv.h"
 
-#define LOCK_NAME ".lock"
+#define LOCK_NAME   ".lock"
+#define IDLE_PREFIX ".idle-" /* of an empty file that waits for its next use */
+#define IDLE_NAME   (sizeof(IDLE_PREFIX) - 1 + SUPAFS_SPOOL_NAME)
+#define IDLE_MAX    8
+
+struct idle {
+	int fd;
+	char name[SUPAFS_SPOOL_NAME];
+};
 
 struct supafs_spool_dir {
 	int fd;      /* DIR/spool */
 	int lock_fd; /* DIR/spool/.lock, flocked */
 	_Atomic unsigned spools;
+	struct supafs_mutex lock;   /* a leaf */
+	struct idle idle[IDLE_MAX]; /* lock */
+	unsigned idle_n;            /* lock */
 };
 
 static void close_dir(DIR **d)
@@ -121,6 +133,10 @@ static int rescue_left(const char *dir, int spool_fd, unsigned *ret_lost)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
 			strcmp(e->d_name, LOCK_NAME) == 0)
 			continue;
+		if (strncmp(e->d_name, IDLE_PREFIX, sizeof(IDLE_PREFIX) - 1) == 0) {
+			(void)unlinkat(spool_fd, e->d_name, 0);
+			continue;
+		}
 		if (lost_fd < 0) {
 			int r = open_folder(dir, "lost+found");
 
@@ -166,9 +182,15 @@ int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir, un
 		return -ENOMEM;
 	d->fd = supafs_steal_fd(&fd);
 	d->lock_fd = supafs_steal_fd(&lock_fd);
+	supafs_mutex_init(&d->lock);
 	*ret_dir = d;
 	*ret_lost = lost;
 	return 0;
+}
+
+static void idle_name(const char *name, char out[IDLE_NAME])
+{
+	(void)snprintf(out, IDLE_NAME, IDLE_PREFIX "%s", name);
 }
 
 struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d)
@@ -176,6 +198,14 @@ struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d)
 	if (!d)
 		return NULL;
 	assert(d->spools == 0);
+	for (unsigned i = 0; i < d->idle_n; i++) {
+		char name[IDLE_NAME];
+
+		idle_name(d->idle[i].name, name);
+		(void)unlinkat(d->fd, name, 0);
+		(void)close(d->idle[i].fd);
+	}
+	supafs_mutex_fini(&d->lock);
 	(void)close(d->lock_fd);
 	(void)close(d->fd);
 	free(d);
@@ -191,13 +221,37 @@ uint64_t supafs_spool_dir_room(const struct supafs_spool_dir *d)
 	return (uint64_t)st.f_bavail * st.f_frsize;
 }
 
+/* Making and removing a file for each small upload costs more than the upload where a file system
+ * looks at every inode that was freed lately (ext4): a few empty files are used again. */
+static int take_idle(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME])
+{
+	char from[IDLE_NAME];
+	struct idle it;
+
+	{
+		SUPAFS_SCOPED_LOCK(&d->lock);
+		if (d->idle_n == 0)
+			return -ENOENT;
+		it = d->idle[--d->idle_n];
+	}
+	idle_name(it.name, from);
+	if (renameat(d->fd, from, d->fd, it.name) < 0) {
+		(void)close(it.fd);
+		return -errno;
+	}
+	memcpy(ret_name, it.name, sizeof(it.name));
+	return it.fd;
+}
+
 int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME])
 {
 	char name[SUPAFS_SPOOL_NAME];
-	int fd;
+	int fd = take_idle(d, name);
 
-	supafs_random_uuid(name);
-	fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		supafs_random_uuid(name);
+		fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	}
 	if (fd < 0)
 		return -errno;
 	d->spools++;
@@ -205,9 +259,30 @@ int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPO
 	return fd;
 }
 
-void supafs_spool_dir_release(struct supafs_spool_dir *d, const char *name, bool keep)
+/* True when the file now waits for its next use. */
+static bool put_idle(struct supafs_spool_dir *d, int fd, const char *name)
 {
-	if (!keep)
-		(void)unlinkat(d->fd, name, 0);
+	char to[IDLE_NAME];
+	struct idle *it;
+
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	if (d->idle_n == IDLE_MAX || ftruncate(fd, 0) < 0)
+		return false;
+	idle_name(name, to);
+	if (renameat(d->fd, name, d->fd, to) < 0)
+		return false;
+	it = &d->idle[d->idle_n++];
+	it->fd = fd;
+	memcpy(it->name, name, sizeof(it->name));
+	return true;
+}
+
+void supafs_spool_dir_release(struct supafs_spool_dir *d, int fd, const char *name, bool keep)
+{
+	if (keep || !put_idle(d, fd, name)) {
+		(void)close(fd);
+		if (!keep)
+			(void)unlinkat(d->fd, name, 0);
+	}
 	d->spools--;
 }

@@ -9,5 +9,5 @@
 
 /* Makes a file with a random name; counts it as in use. The descriptor, or -errno. */
 int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME]);
-/* Its spool is gone: unlinks the file unless `keep`. */
-void supafs_spool_dir_release(struct supafs_spool_dir *d, const char *name, bool keep);
+/* Its spool is gone: takes the descriptor back, and the file away unless `keep`. */
+void supafs_spool_dir_release(struct supafs_spool_dir *d, int fd, const char *name, bool keep);

@@ -16,7 +16,8 @@
  * time it was last cut.
  *
  * Files have random names, mode 0600; the folder is 0700 (supafs_dir_private). A spool file
- * is unlinked when its spool is freed unless supafs_spool_keep() was called.
+ * is taken away when its spool is freed unless supafs_spool_keep() was called (a few empty ones are
+ *kept for the next spools, under names that no start mistakes for content).
  *
  * Threads: all calls from any thread; the map has its own leaf lock, file I/O runs outside of
  * it. Order between a write and a concurrent upload is the caller's state machine (vfs/content).
