@@ -193,7 +193,10 @@ static int build_fuse(struct mount *m, struct supafs_problem *p)
 		.read_ahead = opt->read_ahead,
 		.read_only = opt->ro,
 		.allow_other = opt->allow_other,
-		.default_permissions = opt->default_permissions,
+		/* Where only root may enter there is nobody to check, and without the check the
+		 * kernel does not ask for the folder's attributes again after each create. */
+		.default_permissions =
+			opt->default_permissions && (opt->allow_other || geteuid() != 0),
 		.noexec = opt->noexec,
 		.max_threads = (unsigned)opt->threads,
 		.idle_threads = IDLE_THREADS,
