@@ -87,6 +87,7 @@ static const struct field effect_fields[] = {
 	{"rate_down", FIELD_U64, EFFECT(rate_down), 1e12},
 	{"drip_ms", FIELD_U64, EFFECT(drip_ms), 60e3},
 	{"status", FIELD_UINT, EFFECT(status), 599},
+	{"garbage", FIELD_U64, EFFECT(garbage), 1 << 20},
 	{"reset", FIELD_RESET, EFFECT(reset), 0},
 	{"reset_after", FIELD_U64, EFFECT(reset_after), 1e15},
 	{"cut_after", FIELD_CUT, EFFECT(cut_after), 1e15},
@@ -100,6 +101,7 @@ static const struct field effect_fields[] = {
 static const char *const resets[] = {
 	[SERVE_RESET_BEFORE] = "before",
 	[SERVE_RESET_BODY] = "body",
+	[SERVE_RESET_INSIDE] = "inside",
 	[SERVE_RESET_ANSWER] = "answer",
 };
 

@@ -33,6 +33,7 @@ enum serve_reset {
 	SERVE_RESET_BEFORE, /* the connection is cut as soon as the headers are in: nothing is done
 			     */
 	SERVE_RESET_BODY, /* cut after `reset_after` bytes of the request's body; nothing is done */
+	SERVE_RESET_INSIDE, /* the work is done, then the connection is cut inside the headers */
 	SERVE_RESET_ANSWER, /* the work is done, then the connection is cut without an answer */
 };
 
@@ -45,6 +46,7 @@ struct serve_fault {
 	uint64_t rate_down; /* answer body, bytes a second */
 	uint64_t drip_ms;   /* answer body byte by byte, so many ms apart */
 	unsigned status;    /* answer with this instead of doing the work */
+	uint64_t garbage;   /* so many bytes that are no HTTP, instead of doing the work */
 	enum serve_reset reset;
 	uint64_t reset_after;
 	bool cut; /* of a good answer, or of `status`: its length is announced, `cut_after` */

@@ -26,14 +26,52 @@ static int socket_of(const struct serve_request *req)
 	return info ? info->connect_fd : -1;
 }
 
-/* Makes the coming close a reset. Always false. */
+/* Resets the connection at once: the library's close would first end it in good order. Always
+ * false. */
 static bool cut(struct serve_request *req)
 {
-	const struct linger now = {.l_onoff = 1, .l_linger = 0};
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-	(void)setsockopt(socket_of(req), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	(void)connect(socket_of(req), &nobody, sizeof(nobody));
 	req->cut = true;
 	return false;
+}
+
+/* Past the HTTP library, onto the wire. Always false: the connection ends. */
+static bool send_raw(struct serve_request *req, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t sent = send(socket_of(req), p, n, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			break;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	req->cut = true;
+	return false;
+}
+
+/* Every value of a byte, line ends and NUL too. */
+static bool send_garbage(struct serve_request *req, uint64_t n)
+{
+	char block[4096];
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (char)(unsigned char)(151 + 37 * i);
+	while (n > sizeof(block)) {
+		(void)send_raw(req, block, sizeof(block));
+		n -= sizeof(block);
+	}
+	return send_raw(req, block, (size_t)n);
+}
+
+static bool cut_inside(struct serve_request *req)
+{
+	static const char beginning[] = "HTTP/1.1 200 OK\r\nContent-Type: applica";
+
+	(void)send_raw(req, beginning, sizeof(beginning) - 1);
+	return cut(req);
 }
 
 /* Waits so long, or until the server stops: false then. */
@@ -124,7 +162,7 @@ static void answer_instead(struct serve_request *req, const struct serve_fault *
 		f->content_type[0] ? f->content_type : "application/json; charset=utf-8");
 	req->body_text = text;
 	req->body_size = n;
-	rest_response(req, f->status, r);
+	rest_response(req, f->status ? f->status : MHD_HTTP_BAD_GATEWAY, r);
 	add_headers(req, f);
 }
 
@@ -142,7 +180,7 @@ bool rest_fault_start(struct serve_request *req)
 	}
 	if (f->reset == SERVE_RESET_BEFORE)
 		return cut(req);
-	if (f->status)
+	if (f->status || f->garbage)
 		answer_instead(req, f);
 	return true;
 }
@@ -224,6 +262,10 @@ bool rest_fault_reply(struct serve_request *req)
 
 	if (!f || !req->response)
 		return true;
+	if (f->garbage)
+		return send_garbage(req, f->garbage);
+	if (f->reset == SERVE_RESET_INSIDE)
+		return cut_inside(req);
 	if (f->reset == SERVE_RESET_ANSWER)
 		return cut(req);
 	if (req->status < 300 && f->wrong_etag)

@@ -67,6 +67,27 @@ class Cases:
             pass
         assert self.s.get("lost") == b"arrived"
 
+    def broken_headers(self):
+        self.s.clear_faults()
+        self.s.fault({"kind": "put", "key": "lost", "count": 1}, {"reset": "inside"})
+        try:
+            self.s.put("lost", b"arrived too")
+            raise AssertionError("an answer came")
+        except (ConnectionError, http.client.HTTPException):
+            pass
+        assert self.s.get("lost") == b"arrived too"
+
+    def garbage(self):
+        self.s.clear_faults()
+        self.s.fault({"key": "junk", "count": 2}, {"garbage": 5000})
+        for send in (lambda: self.s.put("junk", b"x"), lambda: self.s.put("junk", b"x" * 3000000)):
+            try:
+                send()
+                raise AssertionError("an answer came")
+            except (ConnectionError, http.client.HTTPException):
+                pass
+        assert self.s.request("GET", "/object/authenticated/b/junk")[0] == 400, "it is there"
+
     def reset_inside_the_body(self):
         self.s.clear_faults()
         self.s.fault({"kind": "put", "key": "cut", "count": 1}, {"reset": "body", "reset_after": 100000})
