@@ -12,9 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct supafs_range {
-	uint64_t from, to; /* [from, to) */
-};
+#include "supafs/cache/spool.h"
 
 struct supafs_ranges {
 	struct supafs_range *p;

@@ -416,9 +416,9 @@ int supafs_spool_sync(struct supafs_spool *s)
 	return fsync(s->fd) < 0 ? -errno : 0;
 }
 
-void supafs_spool_keep(struct supafs_spool *s)
+void supafs_spool_keep(struct supafs_spool *s, bool keep)
 {
-	s->keep = true;
+	s->keep = keep;
 }
 
 const char *supafs_spool_name(const struct supafs_spool *s)

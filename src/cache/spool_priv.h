@@ -4,9 +4,6 @@
 
 #include "supafs/cache/spool.h"
 
-/* "xxxxxxxx-xxxx-…": a random UUID. */
-#define SUPAFS_SPOOL_NAME 37
-
 /* Makes a file with a random name; counts it as in use. The descriptor, or -errno. */
 int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME]);
 /* Its spool is gone: takes the descriptor back, and the file away unless `keep`. */

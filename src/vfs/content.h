@@ -154,6 +154,9 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 /* Ticket, upload and waiting attributes: what close and fsync do. */
 int vfs_content_settle(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	bool background, struct supafs_fault *fault);
+/* What the server has now, told to the view: acknowledges the pending change, or as a fact. */
+void vfs_content_tell_view_locked(struct supafs_vfs *v, struct vfs_node *node,
+	struct vfs_content *c, const struct supafs_attr *attr) SUPAFS_REQUIRES(v->ns);
 /* The same, later, on a thread of the pool. */
 void vfs_content_send_later(struct supafs_vfs *v, struct vfs_node *node);
 /* Attributes to the server by a copy onto itself. The caller holds the ticket. */

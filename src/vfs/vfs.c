@@ -147,7 +147,7 @@ static void send_one(
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		lost = !c->unlinked && vfs_state_unsent(c->state);
 		if (lost && c->spool)
-			supafs_spool_keep(c->spool);
+			supafs_spool_keep(c->spool, true);
 	}
 	if (lost)
 		tell_left(v, node, c, r, &fault);

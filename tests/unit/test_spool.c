@@ -308,7 +308,7 @@ static void test_leftovers(void **state)
 	assert_int_equal(supafs_spool_pwrite(kept, "abc", 3, 0), 0);
 	assert_int_equal(supafs_spool_truncate(kept, 10), 0);
 	assert_int_equal(supafs_spool_sync(kept), 0);
-	supafs_spool_keep(kept);
+	supafs_spool_keep(kept, true);
 	assert_null(supafs_spool_free(kept));
 	assert_null(supafs_spool_free(gone));
 	assert_int_equal(count_files(f, "spool"), 1);

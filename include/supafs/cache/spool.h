@@ -28,6 +28,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define SUPAFS_SPOOL_NAME 37 /* text of a UUID, with its NUL */
+
 struct supafs_spool_dir;
 struct supafs_spool;
 
@@ -67,6 +69,32 @@ int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool ext
 int supafs_spool_seek(struct supafs_spool *s, uint64_t off, bool hole, uint64_t *ret_off);
 /* fsync of the file. */
 int supafs_spool_sync(struct supafs_spool *s);
-/* The file stays on disk when freed (its upload failed for good). */
-void supafs_spool_keep(struct supafs_spool *s);
+/* The file stays on disk when freed: a record of the journal names it, or its upload failed for
+ * good. `keep` false takes that back. */
+void supafs_spool_keep(struct supafs_spool *s, bool keep);
 const char *supafs_spool_name(const struct supafs_spool *s);
+
+/* --- For the journal ----------------------------------------------------------------------------
+ */
+
+struct supafs_range {
+	uint64_t from, to; /* [from, to) */
+};
+
+/* What a record keeps of a spool: enough to open the file again and know each byte's kind. */
+struct supafs_spool_map {
+	char name[SUPAFS_SPOOL_NAME];
+	uint64_t size, base_size, base_limit;
+	const struct supafs_range *ranges; /* local ones; sorted, disjoint */
+	size_t n;
+};
+/* A copy of the map as it is now; *ret_ranges (= ret->ranges) is the caller's to free. */
+int supafs_spool_map(
+	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_ranges);
+/* Opens what an earlier process left: the file must be there, a plain file of ours, and at least as
+ * long as its last local byte. -ENOENT, -EBADMSG. It is kept when freed, until told otherwise. */
+int supafs_spool_reopen(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
+	struct supafs_spool **ret_spool);
+/* A second spool with the same content and map, in a file of its own (shared blocks where the
+ * filesystem can: FICLONE), so that `s` stays as the journal promised it. -ENOSPC, -EIO. */
+int supafs_spool_clone(struct supafs_spool *s, struct supafs_spool **ret_spool);

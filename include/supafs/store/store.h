@@ -25,6 +25,7 @@
 #include "supafs/util/buf.h"
 #include "supafs/util/call.h"
 #include "supafs/util/limits.h"
+#include "supafs/util/pairs.h"
 #include "supafs/util/str.h"
 
 /* --- Values --------------------------------------------------------------------------------- */
@@ -135,6 +136,10 @@ struct supafs_list_args {
 	 * A page is delivered whole or not at all: retries never repeat entries. */
 	int (*on_entry)(void *ctx, const struct supafs_entry *e);
 	void *ctx;
+	/* Instead of key order: what was changed last comes first. Without delimiter only, and the
+	 * cursor is of this order; entries may then repeat over pages when something changes
+	 * meanwhile. The server sorts the whole bucket for it (API §4.2). */
+	bool newest_first;
 };
 
 /* Body of a download. Runs on the transport thread: must not block. */
@@ -157,7 +162,17 @@ struct supafs_get_args {
 	char *ret_etag; /* SUPAFS_ETAG_MAX + 1 bytes */
 };
 
-#define SUPAFS_NONCE_MAX 39
+#define SUPAFS_NONCE_MAX  39
+#define SUPAFS_UPLOAD_MAX 1600 /* the last segment of a resumable upload's URL (API §6.2) */
+
+/* Where a resumable upload (TUS, API §6) of exactly these bytes stands. The backend asks the server
+ * for the offset, so this is all that must be remembered. */
+struct supafs_resume {
+	char id[SUPAFS_UPLOAD_MAX + 1]; /* "" = none has been begun */
+	/* Called on the put's thread when `id` has changed; may write a journal. May be NULL. */
+	void (*changed)(void *ctx, const struct supafs_resume *r);
+	void *ctx;
+};
 
 /* Content and attributes of an upload. */
 struct supafs_put_args {
@@ -174,6 +189,13 @@ struct supafs_put_args {
 	 * supafs_info.nonce). "" = the backend makes one; the retry layer sets it. */
 	struct supafs_str nonce;
 	bool exclusive; /* POST without upsert: -EEXIST when it is there (best effort, API §5.4) */
+	/* User metadata besides `meta` and the nonce: pairs (util/pairs.h), names as the server
+	 * keeps them. Values that are not text are stored as "0s" and base64, as getfattr(1)
+	 * prints them, and so are texts that begin like that. */
+	struct supafs_str user;
+	/* NULL: the upload is begun anew whenever it is repeated from outside. Else an interrupted
+	 * large upload goes on where the server has it, also in a later process. */
+	struct supafs_resume *resume;
 };
 
 struct supafs_copy_args {
@@ -196,6 +218,8 @@ struct supafs_info {
 	char cache_control[SUPAFS_CC_MAX + 1];
 	char generation[40];              /* the server's version UUID */
 	char nonce[SUPAFS_NONCE_MAX + 1]; /* of the upload that wrote it; "" if it has none */
+	size_t user_n; /* user metadata without what is ours (meta, nonce), as pairs */
+	char user[SUPAFS_PAIRS_MAX];
 };
 
 struct supafs_bucket_info {
@@ -263,6 +287,12 @@ struct supafs_store_ops {
 	int (*move)(struct supafs_store *s, struct supafs_call *call, struct supafs_str from,
 		struct supafs_str to, struct supafs_fault *fault);
 
+	/* Where a browser finds the object, into *ret: for everybody if `valid_s` is 0 (no request;
+	 * -EOPNOTSUPP when the bucket is not public), else signed for so many seconds (one request,
+	 * API §9). A signed URL is a secret. */
+	int (*url)(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+		uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault);
+
 	unsigned (*capabilities)(const struct supafs_store *s);
 
 	/* Nobody may be inside. Frees the inner store too. Returns NULL. */
@@ -291,6 +321,14 @@ struct supafs_supabase_config {
 	const char *user_token; /* NULL, or the user's JWT (row-level security) */
 	const struct supafs_clock *clock;
 	uint64_t seed; /* for nonces */
+	/* Objects of at least so many bytes go by resumable upload; 0: 64 MiB; UINT64_MAX: never.
+	 */
+	uint64_t resumable_min;
+	/* A user's token that does not last: called (on a request's thread, one at a time) when the
+	 * server has refused the token or its `exp` is near; fills *ret with the current one. 0, or
+	 * -errno when there is no newer one. NULL: `user_token` is all there is. */
+	int (*refresh)(void *ctx, struct supafs_buf *ret);
+	void *refresh_ctx;
 };
 /* Copies everything; wipes the key when freed. `http` must outlive the store. 0, -EINVAL, -ENOMEM.
  */

@@ -23,6 +23,7 @@
 
 #include "supafs/cache/catalog.h"
 #include "supafs/cache/data.h"
+#include "supafs/cache/journal.h"
 #include "supafs/cache/spool.h"
 #include "supafs/store/store.h"
 
@@ -52,13 +53,23 @@ struct supafs_vfs_config {
 	gid_t gid;
 	mode_t file_mode, dir_mode; /* e.g. 0644, 0755 */
 	bool read_only;
-	bool strict_names;         /* -o names=strict: refuse names that need an escape */
-	bool rename_dir;           /* false: EXDEV */
-	bool store_meta;           /* -o meta=: write times and modes */
-	const char *cache_control; /* for uploads; "" = no-cache */
-	const char *temp_patterns; /* colon-separated globs of temporary names; "" = none */
+	bool strict_names;              /* -o names=strict: refuse names that need an escape */
+	bool rename_dir;                /* false: EXDEV */
+	bool store_meta;                /* -o meta=: write times and modes */
+	const char *cache_control;      /* for uploads; "" = no-cache */
+	const char *temp_patterns;      /* colon-separated globs of temporary names; "" = none */
+	struct supafs_journal *journal; /* what an earlier run left is taken over by _replay() */
+	bool writeback;                 /* close returns when the journal has it */
+	unsigned uploads;               /* most uploads at once that nobody waits for; ≥ 1 */
+	bool meta_info;                 /* -o meta=info: other clients' metadata is asked for */
+	uint64_t poll_ms;               /* -o poll=; 0: off */
+	bool trusted; /* the key passes row-level security: what is written will be taken */
 };
 int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_vfs);
+/* Takes up what the journal holds: files are shown, queued and sent in the background; jobs are
+ * finished. Called once, before the first operation; blocks no longer than the local disk. *ret_n:
+ * records taken up. 0 or -errno (nothing is lost then: the records stay). */
+int supafs_vfs_replay(struct supafs_vfs *v, unsigned *ret_n);
 /* From then on news are sent; before, they are dropped. */
 void supafs_vfs_set_notify(struct supafs_vfs *v, const struct supafs_notify *n);
 /* No operation may be inside or follow. Settles gathered deletes and uploads what is dirty, for at
@@ -219,11 +230,63 @@ struct supafs_copy_range {
 ssize_t supafs_vfs_copy_range(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_copy_range *r, struct supafs_fault *fault);
 
+/* --- What is not at the server yet -------------------------------------------------------------
+ */
+
+struct supafs_pending {
+	uint64_t id;       /* for the calls below: the node's */
+	const char *path;  /* below the mount, as shown */
+	const char *state; /* "open", "held", "queued", "uploading", "failed" */
+	uint64_t size;
+	int64_t since_ns; /* wall clock: first close that is not at the server */
+	unsigned tries;   /* that failed */
+	int error;        /* the last one's errno, positive; 0: none */
+	const char *text; /* what the server said then */
+};
+/* Each file with content or attributes that the server has not. `fn` runs with no lock held; not 0
+ * ends the walk with it. */
+int supafs_vfs_pending(
+	struct supafs_vfs *v, int (*fn)(void *ctx, const struct supafs_pending *p), void *ctx);
+/* Failed and waiting uploads are tried now. id 0: all. The number of files, or -ENOENT. */
+int supafs_vfs_retry(struct supafs_vfs *v, uint64_t id);
+/* Gives up local bytes for good: the file is again what the server has, or is gone. -EBUSY while it
+ * is open for writing or being sent; -ENOENT. */
+int supafs_vfs_drop(struct supafs_vfs *v, struct supafs_call *call, uint64_t id);
+/* Sends all that is closed and waits: gathered deletes, queued, failed (one new try each), not what
+ * is open for writing or held. `progress` (may be NULL) is called about twice a second with what is
+ * left. 0; -EIO when files are left that failed; -EINTR, -ETIMEDOUT. */
+struct supafs_flush_state {
+	uint64_t files, bytes; /* left */
+	uint64_t done, failed;
+};
+int supafs_vfs_flush_all(struct supafs_vfs *v, struct supafs_call *call,
+	void (*progress)(void *ctx, const struct supafs_flush_state *st), void *ctx,
+	struct supafs_flush_state *ret);
+/* Forgets what is cached of the server's, everywhere; the kernel is told. Local changes stay. */
+void supafs_vfs_invalidate(struct supafs_vfs *v);
+
+/* --- Extended attributes (docs/xattr.md) -------------------------------------------------------
+ */
+
+/* As getxattr(2): the length; size 0 asks for it; -ERANGE, -ENODATA. Names that never are here are
+ * answered without a request. */
+ssize_t supafs_vfs_getxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	struct supafs_str name, void *buf, size_t size, struct supafs_fault *fault);
+ssize_t supafs_vfs_listxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	void *buf, size_t size, struct supafs_fault *fault);
+/* flags: XATTR_CREATE, XATTR_REPLACE. -EOPNOTSUPP for a class that is not kept, -ENOSPC when it
+ * does not fit. */
+int supafs_vfs_setxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	struct supafs_str name, struct supafs_str value, int flags, struct supafs_fault *fault);
+int supafs_vfs_removexattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	struct supafs_str name, struct supafs_fault *fault);
+
 /* The node's path below the mount as it is shown, for the log; "" for the root and for a node that
  * is not known. NUL-terminated, cut at `size`. */
 void supafs_vfs_path(struct supafs_vfs *v, uint64_t node, char *out, size_t size);
 
 struct supafs_vfs_stats {
 	uint64_t nodes, handles, dirty, uploading, failed, gathered;
+	uint64_t pending_bytes; /* of all that is not sent */
 };
 void supafs_vfs_stats(struct supafs_vfs *v, struct supafs_vfs_stats *ret);
