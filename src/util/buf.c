@@ -18,10 +18,24 @@ void supafs_buf_init(struct supafs_buf *b, size_t max)
 	*b = (struct supafs_buf){.max = max};
 }
 
+void supafs_buf_init_secret(struct supafs_buf *b, size_t max)
+{
+	supafs_buf_init(b, max);
+	b->secret = true;
+}
+
+static void release(struct supafs_buf *b)
+{
+	if (b->secret && b->p)
+		explicit_bzero(b->p, b->cap);
+	free(b->p);
+	b->p = NULL;
+}
+
 void supafs_buf_fini(struct supafs_buf *b)
 {
-	free(b->p);
-	*b = (struct supafs_buf){.max = b->max};
+	release(b);
+	*b = (struct supafs_buf){.max = b->max, .secret = b->secret};
 }
 
 void supafs_buf_reset(struct supafs_buf *b)
@@ -34,11 +48,26 @@ void supafs_buf_reset(struct supafs_buf *b)
 
 static int fail(struct supafs_buf *b, int error)
 {
-	free(b->p);
-	b->p = NULL;
+	release(b);
 	b->n = b->cap = 0;
 	b->error = error;
 	return error;
+}
+
+/* realloc() may leave the old block behind as it is. */
+static char *resize(struct supafs_buf *b, size_t cap)
+{
+	char *p;
+
+	if (!b->secret)
+		return realloc(b->p, cap + 1);
+	p = malloc(cap + 1);
+	if (!p)
+		return NULL;
+	if (b->p)
+		memcpy(p, b->p, b->n);
+	release(b);
+	return p;
 }
 
 /* Makes room for `n` more bytes and the NUL. */
@@ -57,7 +86,7 @@ static int grow(struct supafs_buf *b, size_t n)
 		cap = cap < FIRST_CAP ? FIRST_CAP : (cap > b->max / 2 ? b->max : cap * 2);
 	if (cap > b->max)
 		cap = b->max;
-	p = realloc(b->p, cap + 1);
+	p = resize(b, cap);
 	if (!p)
 		return fail(b, -ENOMEM);
 	p[b->n] = '\0';

@@ -14,13 +14,15 @@
 
 #include "supafs/util/cleanup.h"
 #include "supafs/util/clock.h"
+#include "supafs/util/limits.h"
+#include "supafs/util/secret.h"
 
 #include "log_priv.h"
 
 enum {
 	SECRETS_MAX = 8,
 	SECRET_MIN = 8,
-	TEXT_MAX = 4096, /* bytes of a line's text before escaping */
+	TEXT_MAX = 4096, /* bytes of a line's text that are shown, before escaping */
 };
 
 /* Level, mask and journal are written by init() before there are threads. A secret is in
@@ -28,6 +30,7 @@ enum {
 static enum supafs_log_level log_level = SUPAFS_LOG_INFO;
 static unsigned debug_parts;
 static bool to_journal;
+static char *copies[SECRETS_MAX]; /* what the views below are of */
 static struct supafs_str secrets[SECRETS_MAX];
 static _Atomic size_t secret_count;
 
@@ -128,12 +131,19 @@ int supafs_log_add_secret(const char *secret)
 	}
 	if (count == SECRETS_MAX)
 		return -ENOSPC;
-	copy = supafs_str_dup(s);
+	copy = supafs_secret_dup(s);
 	if (!copy)
 		return -ENOMEM;
+	copies[count] = copy;
 	secrets[count] = (struct supafs_str){copy, s.n};
 	secret_count = count + 1;
 	return 0;
+}
+
+void supafs_log_lock_secrets(void)
+{
+	for (size_t i = 0; i < secret_count; i++)
+		supafs_secret_lock(copies[i]);
 }
 
 void supafs_log_fini(void)
@@ -142,11 +152,7 @@ void supafs_log_fini(void)
 
 	secret_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		void *p = NULL;
-
-		memcpy(&p, &secrets[i].p, sizeof(p)); /* ours, const for its readers only */
-		explicit_bzero(p, secrets[i].n);
-		free(p);
+		copies[i] = supafs_secret_free(copies[i]);
 		secrets[i] = (struct supafs_str){NULL, 0};
 	}
 }
@@ -155,7 +161,7 @@ size_t supafs_log_redact(const char *in, size_t n, char *out, size_t size)
 {
 	if (size == 0)
 		return 0;
-	return supafs_redact((struct supafs_str){in, n}, secrets, secret_count, out, size);
+	return supafs_redact((struct supafs_str){in, n}, n, secrets, secret_count, out, size);
 }
 
 static const char *level_name(enum supafs_log_level level)
@@ -194,8 +200,9 @@ static void print_line(enum supafs_log_level level, const char *part, const char
 	__attribute__((format(printf, 3, 0)));
 static void print_line(enum supafs_log_level level, const char *part, const char *fmt, va_list ap)
 {
-	/* One write of one line, so that lines of several threads do not mix. */
-	char text[TEXT_MAX];
+	/* One write of one line, so that lines of several threads do not mix. A secret that begins
+	 * in what is shown must be there whole, or it would not be known as one. */
+	char text[TEXT_MAX + SUPAFS_SECRET_MAX];
 	char line[TEXT_MAX + 512];
 	const int saved = errno;
 	size_t n = format_prefix(level, line, 128);
@@ -207,7 +214,8 @@ static void print_line(enum supafs_log_level level, const char *part, const char
 		length = (int)sizeof(text) - 1;
 	if (part)
 		n += (size_t)snprintf(line + n, 32, "%s: ", part);
-	n += supafs_log_redact(text, (size_t)length, line + n, sizeof(line) - n - 1);
+	n += supafs_redact((struct supafs_str){text, (size_t)length}, TEXT_MAX, secrets,
+		secret_count, line + n, sizeof(line) - n - 1);
 	line[n++] = '\n';
 	write_all(line, n);
 	errno = saved;

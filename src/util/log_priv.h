@@ -6,7 +6,8 @@
 
 #include "supafs/util/str.h"
 
-/* Escapes and redacts `in` into `out` (`size` > 0, always NUL-terminated). `secrets` are texts to
- * hide wherever they stand, besides everything that looks like one. Returns the length. */
-size_t supafs_redact(struct supafs_str in, const struct supafs_str *secrets, size_t count,
-	char *out, size_t size);
+/* Escapes and redacts `in` into `out` (`size` > 0, always NUL-terminated). Only what begins in the
+ * first `shown` bytes is shown; what follows is there so that a secret is seen whole. `secrets` are
+ * texts to hide wherever they stand, besides everything that looks like one. Returns the length. */
+size_t supafs_redact(struct supafs_str in, size_t shown, const struct supafs_str *secrets,
+	size_t count, char *out, size_t size);

@@ -223,14 +223,14 @@ static size_t put_char(struct out *o, const char *p, size_t n)
 	return 1;
 }
 
-size_t supafs_redact(struct supafs_str in, const struct supafs_str *secrets, size_t count,
-	char *out, size_t size)
+size_t supafs_redact(struct supafs_str in, size_t shown, const struct supafs_str *secrets,
+	size_t count, char *out, size_t size)
 {
 	static const struct supafs_str hidden = {"[secret]", 8};
 	struct out o = {out, 0, size};
 	size_t i = 0;
 
-	while (i < in.n) {
+	while (i < in.n && i < shown) {
 		const struct supafs_str rest = {in.p + i, in.n - i};
 		struct match m = {0, 0};
 		const bool found = match_secret(rest, secrets, count, &m) || match_shape(rest, &m);

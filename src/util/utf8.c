@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Well-formed UTF-8, by table 3-7 of the Unicode standard. */
 #include "supafs/util/cleanup.h"
+#include "supafs/util/parse.h"
 
 #include "utf8_priv.h"
 
@@ -36,4 +37,16 @@ size_t supafs_utf8_length(const unsigned char *p, size_t n)
 		return rows[i].length;
 	}
 	return 0;
+}
+
+bool supafs_utf8_valid(struct supafs_str s)
+{
+	for (size_t i = 0; i < s.n;) {
+		const size_t length = supafs_utf8_length((const unsigned char *)s.p + i, s.n - i);
+
+		if (length == 0 || s.p[i] == '\0')
+			return false;
+		i += length;
+	}
+	return true;
 }

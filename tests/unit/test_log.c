@@ -231,6 +231,30 @@ static void long_line(void **state)
 	assert_int_equal(out[strlen(out) - 1], '\n');
 }
 
+/* A secret of no known shape that stands across the end of what is shown is hidden all the same. */
+static void secret_at_the_cut(void **state)
+{
+	static const char secret[] = "correct-horse-battery-staple";
+	struct capture c;
+	char text[6000];
+	char out[8192];
+
+	(void)state;
+	assert_int_equal(supafs_log_add_secret(secret), 0);
+	for (size_t at = 4096 - sizeof(secret); at <= 4096; at++) {
+		memset(text, ' ', sizeof(text) - 1);
+		text[sizeof(text) - 1] = '\0';
+		memcpy(text + at, secret, sizeof(secret) - 1);
+		capture_begin(&c);
+		assert_int_equal(supafs_log_init(SUPAFS_LOG_INFO, NULL), 0);
+		supafs_log(SUPAFS_LOG_INFO, "%s", text);
+		capture_end(&c, out, sizeof(out));
+		assert_null(strstr(out, "co"));
+	}
+	supafs_log_lock_secrets();
+	supafs_log_fini();
+}
+
 static void debug_mask(void **state)
 {
 	struct capture c;
@@ -270,6 +294,7 @@ int main(void)
 		cmocka_unit_test(lines),
 		cmocka_unit_test(journal_lines),
 		cmocka_unit_test(long_line),
+		cmocka_unit_test(secret_at_the_cut),
 		cmocka_unit_test(debug_mask),
 	};
 

@@ -6,6 +6,7 @@
 
 #include "supafs/util/buf.h"
 #include "supafs/util/cleanup.h"
+#include "supafs/util/secret.h"
 #include "supafs/util/uri.h"
 
 #include "unit.h"
@@ -231,6 +232,47 @@ static void bad_urls(void **state)
 		supafs_url_parse(SUPAFS_STR("http://a\0b"), &(struct supafs_url){0}), -EINVAL);
 }
 
+/* What a secret leaves behind in memory that it had: nothing. */
+static void secrets(void **state)
+{
+	char *s = supafs_secret_join(SUPAFS_STR("key: "), SUPAFS_STR("abc"));
+
+	(void)state;
+	assert_non_null(s);
+	assert_string_equal(s, "key: abc");
+	supafs_secret_lock(s);
+	supafs_secret_lock(NULL);
+	assert_null(supafs_secret_free(s));
+	assert_null(supafs_secret_free(NULL));
+	s = supafs_secret_dup((struct supafs_str){NULL, 0});
+	assert_string_equal(s, "");
+	s = supafs_secret_free(s);
+
+	char big[9000];
+
+	memset(big, 'x', sizeof(big));
+	s = supafs_secret_dup((struct supafs_str){big, sizeof(big)});
+	assert_int_equal(strlen(s), sizeof(big));
+	(void)supafs_secret_free(s);
+}
+
+static void secret_buffer(void **state)
+{
+	struct supafs_buf b;
+
+	(void)state;
+	supafs_buf_init_secret(&b, 200);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(supafs_buf_addc(&b, (char)('a' + i % 26)), 0);
+	assert_int_equal(b.n, 200);
+	assert_int_equal(b.p[199], 'a' + 199 % 26);
+	assert_int_equal(supafs_buf_addc(&b, 'x'), -EMSGSIZE);
+	supafs_buf_fini(&b);
+	assert_true(b.secret);
+	assert_int_equal(supafs_buf_adds(&b, "again"), 0);
+	supafs_buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +286,8 @@ int main(void)
 		cmocka_unit_test(percent),
 		cmocka_unit_test(good_urls),
 		cmocka_unit_test(bad_urls),
+		cmocka_unit_test(secrets),
+		cmocka_unit_test(secret_buffer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,20 +14,24 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "supafs/util/str.h"
 
 struct supafs_buf {
-	char *p;    /* NULL or NUL-terminated */
-	size_t n;   /* bytes in use */
-	size_t cap; /* bytes allocated, without the NUL */
-	size_t max; /* never more than this */
-	int error;  /* 0 or the first failure */
+	char *p;     /* NULL or NUL-terminated */
+	size_t n;    /* bytes in use */
+	size_t cap;  /* bytes allocated, without the NUL */
+	size_t max;  /* never more than this */
+	int error;   /* 0 or the first failure */
+	bool secret; /* what is outgrown or freed is wiped first */
 };
 
 /* `max` > 0: the most bytes it may ever hold. Allocates nothing. */
 void supafs_buf_init(struct supafs_buf *b, size_t max);
+/* The same for text that holds a key: no copy stays on the heap. */
+void supafs_buf_init_secret(struct supafs_buf *b, size_t max);
 /* Frees the content; the buffer may be used again. A zeroed buffer is fine. */
 void supafs_buf_fini(struct supafs_buf *b);
 /* Empties without freeing, and clears the error. */

@@ -37,6 +37,8 @@ enum supafs_log_part {
 int supafs_log_init(enum supafs_log_level level, const char *debug_mask);
 /* Remembers a secret (copied, at most 8, ≥ 8 bytes each) so that it is never printed. */
 int supafs_log_add_secret(const char *secret);
+/* The copies are in locked memory; a child of fork() locks its own. */
+void supafs_log_lock_secrets(void);
 /* Wipes the remembered secrets. */
 void supafs_log_fini(void);
 

@@ -29,6 +29,9 @@ int supafs_b64url_encode(struct supafs_buf *b, const void *p, size_t n);
 int supafs_b64_decode(struct supafs_buf *b, struct supafs_str s);
 int supafs_b64url_decode(struct supafs_buf *b, struct supafs_str s);
 
+/* Well-formed UTF-8 (Unicode 15, table 3-7) without a NUL. */
+bool supafs_utf8_valid(struct supafs_str s);
+
 /* Appends `s` as a JSON string with its quotes (RFC 8259 §7); bytes that are not UTF-8 are
  * escaped as \u00HH. */
 int supafs_json_quote(struct supafs_buf *b, struct supafs_str s);
