@@ -152,7 +152,8 @@ size_t attr_pack(const struct supafs_attr *attr, unsigned char *out)
 {
 	static const unsigned char no_id[16];
 	const struct supafs_version *v = &attr->version;
-	unsigned flags = (attr->meta.has & SUPAFS_META_ALL) << HAS_META_SHIFT;
+	const unsigned has = attr->meta.has & (SUPAFS_META_ALL | SUPAFS_META_HINTS);
+	unsigned flags = has << HAS_META_SHIFT;
 	unsigned char *p = put_u64(out + 2, attr->ino);
 	uint64_t updated = (uint64_t)v->updated_ns;
 

@@ -197,6 +197,9 @@ static int mem_info(struct supafs_store *s, struct supafs_call *call, struct sup
 	memcpy(i.cache_control, o->cache_control, sizeof(i.cache_control));
 	memcpy(i.generation, o->generation, sizeof(o->generation));
 	memcpy(i.nonce, o->nonce, sizeof(i.nonce));
+	i.user_n = o->user_n;
+	if (o->user_n > 0)
+		memcpy(i.user, o->user, o->user_n);
 	*ret_info = i;
 	return 0;
 }
@@ -391,7 +394,7 @@ static int make_copy(const struct supafs_mem_object *from, struct supafs_str to,
 	if (attrs)
 		r = supafs_mem_object_set_attrs(o, attrs);
 	else
-		supafs_mem_object_copy_attrs(o, from);
+		r = supafs_mem_object_copy_attrs(o, from);
 	if (r < 0)
 		(void)supafs_mem_unref(o);
 	else
@@ -492,6 +495,29 @@ static int mem_move(struct supafs_store *s, struct supafs_call *call, struct sup
 	return move_locked(m, from, to, fault);
 }
 
+/* Of a scheme of its own: nobody can follow it, but it tells what was asked for. The bucket is not
+ * public. */
+static int mem_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault)
+{
+	supafs_cleanup(unref_cleanup) struct supafs_mem_object *o = NULL;
+	int r = begin(call, fault);
+
+	if (r == 0)
+		r = supafs_key_check(key, SUPAFS_KEY_READ, fault);
+	if (r < 0)
+		return r;
+	if (valid_s == 0)
+		return local(fault, -EOPNOTSUPP, "the bucket is not public");
+	o = find_ref(supafs_mem_of(s), key);
+	if (!o)
+		return no_key(fault);
+	(void)supafs_buf_addf(
+		ret, "memory:/%.*s?valid=%llu", SUPAFS_STR_FMT(key), (unsigned long long)valid_s);
+	r = supafs_buf_error(ret);
+	return r < 0 ? local(fault, r, "the URL does not fit") : 0;
+}
+
 static unsigned mem_capabilities(const struct supafs_store *s)
 {
 	(void)s;
@@ -521,6 +547,7 @@ static const struct supafs_store_ops mem_ops = {
 	.remove_many = mem_remove_many,
 	.copy = mem_copy,
 	.move = mem_move,
+	.url = mem_url,
 	.capabilities = mem_capabilities,
 	.free = mem_free,
 };

@@ -33,6 +33,7 @@ struct supafs_mem_object *supafs_mem_unref(struct supafs_mem_object *o)
 {
 	if (o && --o->refs == 0) {
 		blob_unref(o->blob);
+		free(o->user);
 		free(o);
 	}
 	return NULL;
@@ -57,6 +58,17 @@ struct supafs_mem_object *supafs_mem_object_new(struct supafs_str key, struct su
 	return o;
 }
 
+static int set_user(struct supafs_mem_object *o, struct supafs_str user)
+{
+	if (!supafs_pairs_valid(user))
+		return -EINVAL;
+	if (user.n == 0)
+		return 0;
+	o->user = supafs_str_dup(user);
+	o->user_n = user.n;
+	return o->user ? 0 : -ENOMEM;
+}
+
 int supafs_mem_object_set_attrs(struct supafs_mem_object *o, const struct supafs_put_args *a)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf cc;
@@ -73,13 +85,15 @@ int supafs_mem_object_set_attrs(struct supafs_mem_object *o, const struct supafs
 	(void)snprintf(o->cache_control, sizeof(o->cache_control), "%s", supafs_buf_cstr(&cc));
 	(void)snprintf(o->nonce, sizeof(o->nonce), "%.*s", SUPAFS_STR_FMT(a->nonce));
 	o->meta = a->meta;
-	return 0;
+	o->meta.has &= SUPAFS_META_ALL;
+	return set_user(o, a->user);
 }
 
-void supafs_mem_object_copy_attrs(struct supafs_mem_object *o, const struct supafs_mem_object *from)
+int supafs_mem_object_copy_attrs(struct supafs_mem_object *o, const struct supafs_mem_object *from)
 {
 	memcpy(o->mime, from->mime, sizeof(o->mime));
 	memcpy(o->cache_control, from->cache_control, sizeof(o->cache_control));
 	memcpy(o->nonce, from->nonce, sizeof(o->nonce));
 	o->meta = from->meta;
+	return set_user(o, (struct supafs_str){from->user, from->user_n});
 }

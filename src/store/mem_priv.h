@@ -27,6 +27,8 @@ struct supafs_mem_object {
 	char cache_control[SUPAFS_CC_MAX + 1]; /* with our directives */
 	char generation[37];
 	char nonce[SUPAFS_NONCE_MAX + 1];
+	char *user; /* pairs; NULL: none */
+	size_t user_n;
 	size_t key_n;
 	char key[]; /* and a NUL */
 };
@@ -57,10 +59,9 @@ struct supafs_mem_blob *supafs_mem_blob_ref(struct supafs_mem_blob *b);
  * on failure. NULL when out of memory. */
 struct supafs_mem_object *supafs_mem_object_new(
 	struct supafs_str key, struct supafs_mem_blob *blob);
-/* Type, Cache-Control, times, nonce: 0 or -EINVAL, -ENOMEM. */
+/* Type, Cache-Control, times, nonce, user metadata: 0 or -EINVAL, -ENOMEM. */
 int supafs_mem_object_set_attrs(struct supafs_mem_object *o, const struct supafs_put_args *a);
-void supafs_mem_object_copy_attrs(
-	struct supafs_mem_object *o, const struct supafs_mem_object *from);
+int supafs_mem_object_copy_attrs(struct supafs_mem_object *o, const struct supafs_mem_object *from);
 
 struct supafs_mem_object *supafs_mem_ref(struct supafs_mem_object *o);
 struct supafs_mem_object *supafs_mem_unref(struct supafs_mem_object *o);

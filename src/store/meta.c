@@ -81,7 +81,18 @@ int supafs_meta_add_directives(struct supafs_buf *b, const struct supafs_meta *m
 		(void)supafs_buf_addf(b, "%sx-uid=%u", b->n ? ", " : "", m->uid);
 	if (m->has & SUPAFS_META_GID)
 		(void)supafs_buf_addf(b, "%sx-gid=%u", b->n ? ", " : "", m->gid);
+	if (m->has & SUPAFS_META_MORE)
+		(void)supafs_buf_addf(b, "%sx-user=1", b->n ? ", " : "");
 	return supafs_buf_error(b);
+}
+
+/* A resumable upload can store nothing but digits (API §6): two zeros before them are our mark. */
+static bool resumable_age(struct supafs_str value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] < '0' || value.p[i] > '9')
+			return false;
+	return supafs_str_starts(value, SUPAFS_STR("00"));
 }
 
 static bool take_directive(struct supafs_str d, struct supafs_meta *m)
@@ -101,6 +112,12 @@ static bool take_directive(struct supafs_str d, struct supafs_meta *m)
 		return take_id(value, &m->uid, SUPAFS_META_UID, m);
 	if (supafs_str_eq(name, SUPAFS_STR("x-gid")))
 		return take_id(value, &m->gid, SUPAFS_META_GID, m);
+	if (supafs_str_eq(name, SUPAFS_STR("x-user")) && supafs_str_eq(value, SUPAFS_STR("1"))) {
+		m->has |= SUPAFS_META_MORE;
+		return true;
+	}
+	if (supafs_str_eq(name, SUPAFS_STR("max-age")) && resumable_age(value))
+		m->has |= SUPAFS_META_ASK;
 	return false;
 }
 

@@ -16,7 +16,7 @@
 
 static void check_meta(const struct supafs_meta *m)
 {
-	FUZZ_CHECK((m->has & ~(unsigned)SUPAFS_META_ALL) == 0);
+	FUZZ_CHECK((m->has & ~(unsigned)(SUPAFS_META_ALL | SUPAFS_META_HINTS)) == 0);
 	if (m->has & SUPAFS_META_MODE)
 		FUZZ_CHECK((m->mode & ~(uint32_t)(07777 | S_IFMT)) == 0 &&
 			   ((m->mode & S_IFMT) == 0 || S_ISLNK((mode_t)m->mode)));

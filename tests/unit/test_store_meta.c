@@ -25,6 +25,10 @@ static void test_directives(void **state)
 	assert_int_equal(supafs_meta_add_directives(&b, &symlink), 0);
 	assert_string_equal(supafs_buf_cstr(&b), "x-mode=0120777");
 	supafs_buf_reset(&b);
+	assert_int_equal(
+		supafs_meta_add_directives(&b, &(struct supafs_meta){.has = SUPAFS_META_MORE}), 0);
+	assert_string_equal(supafs_buf_cstr(&b), "x-user=1");
+	supafs_buf_reset(&b);
 	assert_int_equal(supafs_meta_add_directives(&b, &(struct supafs_meta){0}), 0);
 	assert_string_equal(supafs_buf_cstr(&b), "");
 }
@@ -47,6 +51,13 @@ static void test_parse_directives(void **state)
 		{" x-mtime=-1 ,max-age=3", 1, -1000000000, 0, "max-age=3"},
 		{"x-mode=0120777", 2, 0, S_IFLNK | 0777, ""},
 		{"x-mode=0100640", 2, 0, 0640, ""}, /* a type that is no symlink is dropped */
+		/* hints: there is more, only info has it */
+		{"no-cache, x-mode=0600, x-user=1", 2 | SUPAFS_META_MORE, 0, 0600, "no-cache"},
+		{"x-user=2, x-user", 0, 0, 0, "x-user=2, x-user"},
+		{"max-age=00", SUPAFS_META_ASK, 0, 0, "max-age=00"},
+		{"max-age=003600", SUPAFS_META_ASK, 0, 0, "max-age=003600"},
+		{"max-age=0, s-maxage=00, max-age=00x, max-age=", 0, 0, 0,
+			"max-age=0, s-maxage=00, max-age=00x, max-age="},
 		/* malformed ones are left alone */
 		{"x-mtime=, x-mode=8, x-uid=-1", 0, 0, 0, "x-mtime=, x-mode=8, x-uid=-1"},
 		{"x-mtime=1e5", 0, 0, 0, "x-mtime=1e5"},

@@ -49,6 +49,11 @@ enum {
 	SUPAFS_META_UID = 1 << 2,
 	SUPAFS_META_GID = 1 << 3,
 	SUPAFS_META_ALL = 15,
+
+	/* What a listing tells about the rest; flags without a value. */
+	SUPAFS_META_MORE = 1 << 4, /* user metadata, or a type set by hand: info has them */
+	SUPAFS_META_ASK = 1 << 5,  /* ours, but its times are in user metadata alone (TUS) */
+	SUPAFS_META_HINTS = 48,
 };
 struct supafs_meta {
 	unsigned has;
@@ -191,7 +196,8 @@ struct supafs_put_args {
 	bool exclusive; /* POST without upsert: -EEXIST when it is there (best effort, API §5.4) */
 	/* User metadata besides `meta` and the nonce: pairs (util/pairs.h), names as the server
 	 * keeps them. Values that are not text are stored as "0s" and base64, as getfattr(1)
-	 * prints them, and so are texts that begin like that. */
+	 * prints them, and so are texts that begin like that. Names of ours are passed over.
+	 * What supafs_user_check() refuses is refused here with the same error. */
 	struct supafs_str user;
 	/* NULL: the upload is begun anew whenever it is repeated from outside. Else an interrupted
 	 * large upload goes on where the server has it, also in a later process. */
@@ -218,9 +224,18 @@ struct supafs_info {
 	char cache_control[SUPAFS_CC_MAX + 1];
 	char generation[40];              /* the server's version UUID */
 	char nonce[SUPAFS_NONCE_MAX + 1]; /* of the upload that wrote it; "" if it has none */
-	size_t user_n; /* user metadata without what is ours (meta, nonce), as pairs */
+	/* User metadata without what is ours (meta, nonce), as pairs. Values that are neither text
+	 * nor null are given as JSON. */
+	size_t user_n;
 	char user[SUPAFS_PAIRS_MAX];
+	bool user_cut; /* there is more than fits: to copy with attrs would lose it */
 };
+
+/* Can an object keep these pairs as user metadata? 0; -ENOSPC: more than fits into a request's
+ * headers (about 3800 bytes as JSON); -EINVAL: a name that is not text or not well-formed pairs. */
+int supafs_user_check(struct supafs_str user);
+/* Is it a name of ours in user metadata ("mtime", "mode", "uid", "gid", "nonce")? */
+bool supafs_user_reserved(struct supafs_str name);
 
 struct supafs_bucket_info {
 	char name[SUPAFS_BUCKET_MAX + 1];
@@ -376,6 +391,7 @@ enum supafs_op {
 	SUPAFS_OP_REMOVE_MANY,
 	SUPAFS_OP_COPY,
 	SUPAFS_OP_MOVE,
+	SUPAFS_OP_URL,
 	SUPAFS_OP__COUNT,
 };
 struct supafs_op_stats {
