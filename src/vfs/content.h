@@ -84,6 +84,8 @@ int vfs_content_get(struct supafs_vfs *v, struct vfs_node *node, const struct su
 /* The one that is there, with a reference, or NULL. */
 struct vfs_content *vfs_content_peek(struct supafs_vfs *v, struct vfs_node *node);
 void vfs_content_put(struct supafs_vfs *v, struct vfs_node *node);
+/* Without a node yet; NULL when out of memory. */
+struct vfs_content *vfs_content_new(const struct supafs_attr *attr);
 void vfs_content_destroy(struct vfs_content *c);
 
 /* --- Facts --------------------------------------------------------------------------------------
@@ -128,6 +130,8 @@ int vfs_content_complete(
 void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call);
 /* Makes a state change under the lock, checked in debug builds. */
 void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state);
+/* The walker alone: asserts the table in debug builds. */
+void vfs_content_check_locked(const struct vfs_content *c);
 /* Puts the pending change of a named node into the view, once. */
 int vfs_content_announce_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c)
 	SUPAFS_REQUIRES(v->ns);
