@@ -187,6 +187,7 @@ int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *parent,
 	if (r == 0) {
 		SUPAFS_SCOPED_LOCK(&v->ns);
 		c->remote = false;
+		c->user_known = true;
 		c->exclusive = exclusive;
 		r = vfs_node_make_locked(v, parent, ent, &node);
 		if (r == 0)

@@ -39,6 +39,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "supafs/util/cleanup.h"
+
 /* Spool or reference as the table says? */
 static bool body_valid(const struct vfs_content *c)
 {
@@ -108,6 +110,9 @@ void vfs_content_destroy(struct vfs_content *c)
 	c->base = supafs_content_unref(c->base);
 	c->spool = supafs_spool_free(c->spool);
 	free(c->ref);
+	supafs_buf_fini(&c->user);
+	free(c->mime);
+	free(c->cache_control);
 	supafs_cond_fini(&c->cond);
 	supafs_mutex_fini(&c->lock);
 	supafs_mutex_fini(&c->call_lock);
@@ -123,6 +128,7 @@ struct vfs_content *vfs_content_new(const struct supafs_attr *attr)
 	supafs_mutex_init(&c->lock);
 	supafs_mutex_init(&c->call_lock);
 	supafs_cond_init(&c->cond);
+	supafs_buf_init(&c->user, SUPAFS_PAIRS_MAX);
 	if (attr) {
 		c->remote = true;
 		c->version = attr->version;
@@ -244,6 +250,15 @@ static bool is_ours(const struct vfs_content *c, const struct supafs_attr *attr)
 	return true;
 }
 
+void vfs_content_forget_user_locked(struct vfs_content *c)
+{
+	c->user_known = false;
+	supafs_buf_fini(&c->user);
+	supafs_buf_init(&c->user, SUPAFS_PAIRS_MAX);
+	free(supafs_steal(&c->mime));
+	free(supafs_steal(&c->cache_control));
+}
+
 static bool same_content(const struct vfs_content *c, const struct supafs_attr *attr)
 {
 	if (c->sent_here)
@@ -259,6 +274,7 @@ static void take_over_locked(struct vfs_content *c, const struct supafs_attr *at
 	c->remote = true;
 	if (attr->version.etag[0])
 		c->sent_here = false;
+	vfs_content_forget_user_locked(c);
 }
 
 int vfs_content_adopt(struct vfs_content *c, struct supafs_call *call,

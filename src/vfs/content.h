@@ -67,6 +67,12 @@ struct vfs_content {
 	struct vfs_reference *ref;
 	uint64_t change_id;
 	int error; /* FAILED: why */
+	/* What else goes with the bytes (xattr.h). Not `user_known`: nobody has asked what the
+	 * server has, then all three are empty. */
+	bool user_known;
+	struct supafs_buf user; /* pairs */
+	char *mime;             /* NULL: the name's */
+	char *cache_control;    /* NULL: the mount's */
 
 	struct supafs_mutex call_lock; /* leaf but for a call's own lock */
 	struct supafs_call *send_call; /* call_lock; the background upload's while it may be
@@ -128,6 +134,8 @@ int vfs_content_complete(
 	struct vfs_content *c, struct supafs_call *call, struct supafs_fault *fault);
 /* An open clean file gets its bytes into a spool before its object goes, if it is small enough. */
 void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call);
+/* What the server has beside the bytes may have changed: is asked for again when needed. */
+void vfs_content_forget_user_locked(struct vfs_content *c);
 /* Makes a state change under the lock, checked in debug builds. */
 void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state);
 /* The walker alone: asserts the table in debug builds. */

@@ -93,26 +93,30 @@ static ssize_t read_spool(void *ctx, void *buf, size_t n, uint64_t off)
 	return supafs_spool_pread(rd->c->spool, buf, n, off);
 }
 
-static struct supafs_put_args put_args(
-	struct supafs_vfs *v, const struct vfs_send *send, const struct sending *s)
+/* Views of the content: it is UPLOADING, so they stay as they are. */
+static struct supafs_put_args put_args(struct supafs_vfs *v, const struct vfs_content *c,
+	const struct vfs_send *send, const struct sending *s)
 {
 	struct supafs_put_args args = {
 		.key = vfs_key_full(send->key),
 		.size = s->version.size,
-		.mime = vfs_mime_of(v->mimes, send->name),
-		.cache_control = supafs_str_of(v->cache_control),
+		.mime = c->mime ? supafs_str_of(c->mime) : vfs_mime_of(v->mimes, send->name),
+		.cache_control =
+			supafs_str_of(c->cache_control ? c->cache_control : v->cache_control),
 		.exclusive = s->exclusive,
 	};
 
-	if (v->cfg.store_meta)
+	if (v->cfg.store_meta) {
 		args.meta = s->meta;
+		args.user = supafs_buf_str(&c->user);
+	}
 	return args;
 }
 
 static int send_bytes(struct supafs_vfs *v, struct vfs_content *c, struct supafs_call *call,
 	const struct vfs_send *send, struct sending *s, struct supafs_fault *fault)
 {
-	struct supafs_put_args args = put_args(v, send, s);
+	struct supafs_put_args args = put_args(v, c, send, s);
 	struct reader rd = {.c = c, .call = call, .size = args.size};
 	int r = vfs_content_fill(c, call, 0, UINT64_MAX, fault);
 
@@ -185,7 +189,7 @@ static int check_source(struct supafs_vfs *v, struct supafs_call *call,
 static int send_reference(struct supafs_vfs *v, struct vfs_content *c, struct supafs_call *call,
 	const struct vfs_send *send, struct sending *s, struct supafs_fault *fault)
 {
-	const struct supafs_put_args attrs = put_args(v, send, s);
+	const struct supafs_put_args attrs = put_args(v, c, send, s);
 	struct supafs_entry entry = {0};
 	struct supafs_copy_args args = {
 		.from = vfs_key_full(&c->ref->key),
