@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,11 @@
 #include "supafs/util/file.h"
 #include "supafs/util/limits.h"
 #include "supafs/util/log.h"
+#include "supafs/util/secret.h"
 #include "supafs/util/uri.h"
 
 #include "envfile.h"
+#include "token.h"
 
 #define ENV_FILE_MAX (256U << 10)
 #define SYSTEM_DIR   "/etc/supafs"
@@ -28,6 +31,8 @@ static const struct supafs_config_variable variables[] = {
 		"publishable or anon key, used when there is no service key"},
 	{"SUPABASE_USER_TOKEN", FIELD(user_token), true,
 		"a signed-in user's token, beside the public key"},
+	{"SUPABASE_USER_TOKEN_FILE", FIELD(user_token_file), false,
+		"file with that token, read again when it has expired; wins over the former"},
 	{"SUPABASE_BUCKET_NAME", FIELD(bucket), false, "the bucket, when the command names none"},
 	{"SUPAFS_MOUNTPOINT", FIELD(mountpoint), false,
 		"the mount point, when the command names none"},
@@ -53,7 +58,7 @@ static int keep(struct supafs_config *c, const struct supafs_config_variable *v,
 
 	if (*field || *value == '\0')
 		return 0;
-	*field = strdup(value);
+	*field = v->secret ? supafs_secret_dup(supafs_str_of(value)) : strdup(value);
 	if (!*field)
 		return -ENOMEM;
 	if (v->secret)
@@ -75,6 +80,44 @@ static int load_environment(struct supafs_config *c)
 			return r;
 	}
 	return 0;
+}
+
+void supafs_config_wipe_environment(void)
+{
+	for (const struct supafs_config_variable *v = variables; v->name; v++) {
+		char *value = v->secret ? secure_getenv(v->name) : NULL;
+
+		if (value)
+			explicit_bzero(value, strlen(value));
+	}
+}
+
+/* $CREDENTIALS_DIRECTORY/supabase_service_role_key and so on, as systemd's LoadCredential= puts
+ * them. */
+static int load_credentials(struct supafs_config *c, struct supafs_problem *p)
+{
+	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (!dir || *dir != '/')
+		return 0;
+	for (const struct supafs_config_variable *v = variables; r == 0 && v->name; v++) {
+		supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
+		int n = snprintf(path, sizeof(path), "%s/%s", dir, v->name);
+
+		if (!v->secret || n >= (int)sizeof(path))
+			continue;
+		for (char *at = path + strlen(dir); *at; at++)
+			*at = (char)tolower((unsigned char)*at);
+		if (access(path, F_OK) != 0)
+			continue;
+		supafs_buf_init_secret(&b, SUPAFS_SECRET_MAX + 16);
+		r = supafs_key_file_read(path, true, &b, p);
+		if (r == 0)
+			r = keep(c, v, supafs_buf_cstr(&b));
+	}
+	return r;
 }
 
 struct load {
@@ -113,13 +156,6 @@ static int parse(
 	return r;
 }
 
-static void wipe(struct supafs_buf *b)
-{
-	if (b->p)
-		explicit_bzero(b->p, b->n);
-	supafs_buf_fini(b);
-}
-
 static int cannot_read(const char *path, int r, struct supafs_problem *p)
 {
 	supafs_problem_set(p, SUPAFS_MSG_FILE_READ, "file", path, "err", strerrordesc_np(-r), NULL);
@@ -149,13 +185,13 @@ static int refuse_if_secret(struct load *load, const char *path, struct supafs_b
 
 static int load_file(struct supafs_config *c, const char *path, struct supafs_problem *p)
 {
-	supafs_cleanup(wipe) struct supafs_buf b;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
 	supafs_autofree char *real = realpath(path, NULL); /* a link's target is what counts */
 	struct load load = {.config = c};
 	mode_t mode = 0;
 	int r;
 
-	supafs_buf_init(&b, ENV_FILE_MAX);
+	supafs_buf_init_secret(&b, ENV_FILE_MAX);
 	if (!real)
 		return cannot_read(path, -errno, p);
 	r = supafs_file_read_secret(real, &b, &mode);
@@ -202,6 +238,40 @@ static int load_named(struct supafs_config *c, const char *name, struct supafs_p
 	return -ENOENT;
 }
 
+/* The daemon leaves its folder: a relative path ends here. */
+static int make_absolute(char **path)
+{
+	supafs_autofree char *cwd = NULL;
+	char *whole = NULL;
+
+	if (**path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd || asprintf(&whole, "%s/%s", cwd, *path) < 0)
+		return -ENOMEM;
+	free(*path);
+	*path = whole;
+	return 0;
+}
+
+static int load_token_file(struct supafs_config *c, struct supafs_problem *p)
+{
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
+	int r = make_absolute(&c->user_token_file);
+
+	supafs_buf_init_secret(&b, SUPAFS_SECRET_MAX + 16);
+	if (r == 0)
+		r = supafs_key_file_read(c->user_token_file, false, &b, p);
+	if (r < 0)
+		return r;
+	c->user_token = supafs_secret_free(c->user_token);
+	c->user_token = supafs_secret_dup(supafs_buf_str(&b));
+	if (!c->user_token)
+		return -ENOMEM;
+	r = supafs_log_add_secret(c->user_token);
+	return r == -ENOMEM ? r : 0;
+}
+
 int supafs_config_load(
 	struct supafs_config *c, const char *env_file, const char *name, struct supafs_problem *p)
 {
@@ -209,23 +279,46 @@ int supafs_config_load(
 
 	*c = (struct supafs_config){0};
 	r = load_environment(c);
+	if (r == 0)
+		r = load_credentials(c, p);
 	if (r == 0 && env_file)
 		r = load_file(c, env_file, p);
 	if (r == 0 && name)
 		r = load_named(c, name, p);
+	if (r == 0 && c->user_token_file)
+		r = load_token_file(c, p);
 	return r;
 }
 
-void supafs_config_fini(struct supafs_config *c)
+static void drop(struct supafs_config *c, bool secrets_only)
 {
 	for (const struct supafs_config_variable *v = variables; v->name; v++) {
 		char **field = field_of(c, v);
 
-		if (*field && v->secret)
-			explicit_bzero(*field, strlen(*field));
-		free(*field);
-		*field = NULL;
+		if (v->secret) {
+			*field = supafs_secret_free(*field);
+		} else if (!secrets_only) {
+			free(*field);
+			*field = NULL;
+		}
 	}
+}
+
+void supafs_config_fini(struct supafs_config *c)
+{
+	drop(c, false);
+}
+
+void supafs_config_forget(struct supafs_config *c)
+{
+	drop(c, true);
+}
+
+void supafs_config_lock(const struct supafs_config *c)
+{
+	supafs_secret_lock(c->service_key);
+	supafs_secret_lock(c->anon_key);
+	supafs_secret_lock(c->user_token);
 }
 
 const char *supafs_config_key(const struct supafs_config *c)
@@ -238,6 +331,18 @@ const char *supafs_config_key(const struct supafs_config *c)
 bool supafs_config_is_public(const struct supafs_config *c)
 {
 	return c->user_token || !c->service_key;
+}
+
+bool supafs_config_is_trusted(const struct supafs_config *c)
+{
+	struct supafs_claims claims;
+
+	if (supafs_config_is_public(c))
+		return false;
+	if (supafs_str_starts(supafs_str_of(c->service_key), SUPAFS_STR("sb_secret_")))
+		return true;
+	return supafs_claims_read(c->service_key, &claims) &&
+	       strcmp(claims.role, "service_role") == 0;
 }
 
 /* --- Checks ----------------------------------------------------------------------------------- */
@@ -258,7 +363,7 @@ static int check_url(const char *url, bool insecure_http, struct supafs_problem 
 }
 
 /* A header value must not be breakable: keys and tokens are of these characters only. */
-static bool legal_key(const char *key)
+bool supafs_config_legal_key(const char *key)
 {
 	for (; *key; key++) {
 		if (!isalnum((unsigned char)*key) && !strchr("._-+/=~", *key))
@@ -280,7 +385,7 @@ static int check_keys(const struct supafs_config *c, struct supafs_problem *p)
 	for (const struct supafs_config_variable *v = variables; v->name; v++) {
 		const char *value = *(char *const *)(const void *)((const char *)c + v->offset);
 
-		if (v->secret && value && !legal_key(value)) {
+		if (v->secret && value && !supafs_config_legal_key(value)) {
 			supafs_problem_set(p, SUPAFS_MSG_BAD_KEY, "name", v->name, NULL);
 			return -EINVAL;
 		}

@@ -155,13 +155,6 @@ static int read_value(struct reader *r, struct supafs_buf *b)
 	return e;
 }
 
-static void wipe(struct supafs_buf *b)
-{
-	if (b->p)
-		explicit_bzero(b->p, b->cap);
-	supafs_buf_fini(b);
-}
-
 /* The line's name in *ret_name; n = 0 when the line holds nothing for us. */
 static void read_line_name(struct reader *r, struct supafs_str *ret_name)
 {
@@ -196,11 +189,11 @@ int supafs_envfile_parse(struct supafs_str text, supafs_envfile_fn fn, void *ctx
 	if (supafs_str_starts(text, SUPAFS_STR("\xEF\xBB\xBF")))
 		r.p += 3;
 	while (e == 0 && !at_end(&r)) {
-		supafs_cleanup(wipe) struct supafs_buf b;
+		supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
 		unsigned line = r.line;
 		struct supafs_str name;
 
-		supafs_buf_init(&b, SUPAFS_SECRET_MAX);
+		supafs_buf_init_secret(&b, SUPAFS_SECRET_MAX);
 		read_line_name(&r, &name);
 		if (name.n > 0) {
 			e = read_value(&r, &b);

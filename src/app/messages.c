@@ -65,6 +65,11 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 		"'{name}' cannot be the name of a configuration: letters, digits, '.', '_' and '-'",
 	[SUPAFS_MSG_CACERT] =
 		"cannot use {file} as a certificate authority: {err}; -o cacert= wants a PEM file",
+	[SUPAFS_MSG_KEY_FILE] =
+		"{file} should hold one key or token and nothing else: it is empty, or too long",
+	[SUPAFS_MSG_TOKEN_OLD] =
+		"the user's token has expired or is refused, and {file} holds no newer one: put a "
+		"new token there; the mount then goes on by itself",
 
 	[SUPAFS_MSG_MNT_MISSING] = "mount point {mnt} does not exist: mkdir -p {mnt}",
 	[SUPAFS_MSG_MNT_NOT_DIR] =

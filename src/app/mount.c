@@ -116,6 +116,8 @@ static int prepare(struct mount *m, struct supafs_problem *p)
 	if (r < 0)
 		supafs_problem_set(p, SUPAFS_MSG_SYSTEM, "what", "starting in the background",
 			"err", strerrordesc_np(-r), NULL);
+	supafs_config_lock(&a->config);
+	supafs_log_lock_secrets();
 	return r;
 }
 
@@ -265,6 +267,7 @@ static int run(struct mount *m)
 	if (r == 0) {
 		supafs_signals_block();
 		r = build_stack(m, &p);
+		supafs_config_forget(&m->args->config);
 		if (r == 0)
 			r = build_fuse(m, &p);
 		if (r == 0)

@@ -55,6 +55,7 @@ static int build_http(
 static int try_base(struct supafs_stack *s, const struct supafs_stack_args *a, bool raw_base,
 	struct supafs_problem *p)
 {
+	const bool renewed = a->config->user_token_file != NULL;
 	const struct supafs_supabase_config cfg = {
 		.url = a->config->url,
 		.raw_base = raw_base,
@@ -63,6 +64,8 @@ static int try_base(struct supafs_stack *s, const struct supafs_stack_args *a, b
 		.user_token = a->config->user_token,
 		.clock = s->clock,
 		.seed = supafs_random_seed(),
+		.refresh = renewed ? supafs_token_file_refresh : NULL,
+		.refresh_ctx = &s->token,
 	};
 	const struct supafs_probe_args probe = {
 		.clock = s->clock,
@@ -215,6 +218,7 @@ static int build_vfs(struct supafs_stack *s, const struct supafs_options *opt)
 		.store_meta = opt->meta == SUPAFS_META_LIST,
 		.cache_control = opt->cache_control,
 		.temp_patterns = opt->temp_names,
+		.trusted = s->trusted,
 	};
 
 	return supafs_vfs_new(&cfg, &s->vfs);
@@ -226,6 +230,9 @@ int supafs_stack_build(
 	int r;
 
 	*s = (struct supafs_stack){.clock = supafs_clock_system()};
+	supafs_token_file_init(&s->token, args->config->user_token_file,
+		args->config->user_token ? args->config->user_token : "");
+	s->trusted = supafs_config_is_trusted(args->config);
 	supafs_buf_init(&s->bucket.mimes, SUPAFS_JSON_BODY_MAX);
 	r = make_root(s, args->prefix, p);
 	if (r == 0)
@@ -254,6 +261,7 @@ void supafs_stack_end(struct supafs_stack *s, uint64_t drain_ms, unsigned *ret_l
 	s->spool = supafs_spool_dir_free(s->spool);
 	s->store = supafs_store_free(s->store);
 	s->http = supafs_http_free(s->http);
+	supafs_token_file_fini(&s->token);
 	supafs_buf_fini(&s->bucket.mimes);
 	free(s->root);
 	s->root = NULL;

@@ -20,6 +20,7 @@
 #include "config.h"
 #include "messages.h"
 #include "options.h"
+#include "token.h"
 
 struct supafs_stack {
 	const struct supafs_clock *clock;
@@ -31,8 +32,10 @@ struct supafs_stack {
 	struct supafs_spool_dir *spool;
 	struct supafs_vfs *vfs;
 	struct supafs_bucket_info bucket;
-	char *root;    /* key prefix, "" or "p/" */
-	unsigned lost; /* spool files that a dead daemon left, now in lost+found */
+	struct supafs_token_file token; /* of a user's token that is renewed */
+	bool trusted;                   /* the key passes row-level security */
+	char *root;                     /* key prefix, "" or "p/" */
+	unsigned lost;                  /* spool files that a dead daemon left, now in lost+found */
 };
 
 struct supafs_stack_args {

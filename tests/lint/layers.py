@@ -21,7 +21,7 @@ BELOW = {
 ONLY = {
     r"fuse(3/.*|_.*)?(/.*)?\.h|fuse3/.*": r"src/fuse/.*|src/app/version\.c",
     r"curl/.*": r"src/http/curl_[a-z_]*\.[ch]",
-    r"cjson/.*|cJSON\.h": r"src/store/json\.c|src/serve/.*|src/app/version\.c",
+    r"cjson/.*|cJSON\.h": r"src/store/json\.c|src/serve/.*|src/app/(answer|version)\.c",
     r"openssl/.*": r"src/serve/.*|src/http/curl_[a-z_]*\.c|src/app/version\.c",
     r"sqlite3\.h|microhttpd\.h": r"src/serve/.*",
 }
