@@ -16,7 +16,7 @@
 #include "store_priv.h"
 
 #define OP(name) (1U << SUPAFS_OP_##name)
-#define READS    (OP(GET) | OP(INFO) | OP(LIST) | OP(PROBE))
+#define READS    (OP(GET) | OP(INFO) | OP(LIST) | OP(PROBE) | OP(URL))
 #define F(name)  SUPAFS_FAULT_##name
 
 /* clang-format off */

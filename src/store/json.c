@@ -111,6 +111,11 @@ bool supafs_json_is_array(const struct supafs_json *j)
 	return cJSON_IsArray(in(j));
 }
 
+bool supafs_json_is_null(const struct supafs_json *j)
+{
+	return cJSON_IsNull(in(j));
+}
+
 const struct supafs_json *supafs_json_get(const struct supafs_json *j, const char *name)
 {
 	return cJSON_IsObject(in(j)) ? out_of(cJSON_GetObjectItemCaseSensitive(in(j), name)) : NULL;
@@ -119,6 +124,18 @@ const struct supafs_json *supafs_json_get(const struct supafs_json *j, const cha
 const struct supafs_json *supafs_json_first(const struct supafs_json *array)
 {
 	return cJSON_IsArray(in(array)) ? out_of(in(array)->child) : NULL;
+}
+
+const struct supafs_json *supafs_json_members(const struct supafs_json *object)
+{
+	return cJSON_IsObject(in(object)) ? out_of(in(object)->child) : NULL;
+}
+
+struct supafs_str supafs_json_name(const struct supafs_json *member)
+{
+	const char *name = in(member)->string;
+
+	return name ? supafs_str_of(name) : SUPAFS_STR("");
 }
 
 const struct supafs_json *supafs_json_next(const struct supafs_json *it)
@@ -190,15 +207,34 @@ bool supafs_json_uuid(const struct supafs_json *j, const char *name, unsigned ch
 	return supafs_json_text(j, name, &s) && supafs_uuid_parse(s, ret);
 }
 
-bool supafs_json_copy(const struct supafs_json *j, const char *name, char *out, size_t size)
+static bool copy_text(struct supafs_str s, char *out, size_t size)
 {
-	struct supafs_str s;
-
-	if (!supafs_json_text(j, name, &s) || s.n >= size)
+	if (s.n >= size)
 		return false;
 	memcpy(out, s.p, s.n);
 	out[s.n] = '\0';
 	return true;
+}
+
+bool supafs_json_copy(const struct supafs_json *j, const char *name, char *out, size_t size)
+{
+	struct supafs_str s;
+
+	return supafs_json_text(j, name, &s) && copy_text(s, out, size);
+}
+
+bool supafs_json_render(const struct supafs_json *j, char *out, size_t size)
+{
+	struct supafs_str s;
+	char *text;
+	bool fits;
+
+	if (supafs_json_value_text(j, &s))
+		return copy_text(s, out, size);
+	text = cJSON_PrintUnformatted(in(j));
+	fits = text && copy_text(supafs_str_of(text), out, size);
+	cJSON_free(text);
+	return fits;
 }
 
 bool supafs_json_scalar(const struct supafs_json *j, const char *name, char *out, size_t size)

@@ -27,11 +27,16 @@ void supafs_json_freep(struct supafs_json **j); /* for supafs_cleanup() */
 
 bool supafs_json_is_object(const struct supafs_json *j);
 bool supafs_json_is_array(const struct supafs_json *j);
+bool supafs_json_is_null(const struct supafs_json *j);
 /* Member of an object, NULL if absent. */
 const struct supafs_json *supafs_json_get(const struct supafs_json *j, const char *name);
 /* Elements of an array: the first, and the one behind `it`; NULL at the end. */
 const struct supafs_json *supafs_json_first(const struct supafs_json *array);
 const struct supafs_json *supafs_json_next(const struct supafs_json *it);
+
+/* Members of an object: the first (then supafs_json_next()), and the name of one. */
+const struct supafs_json *supafs_json_members(const struct supafs_json *object);
+struct supafs_str supafs_json_name(const struct supafs_json *member);
 
 /* Members by type. False, and *ret untouched, if absent, null or of another type. */
 bool supafs_json_text(const struct supafs_json *j, const char *name, struct supafs_str *ret);
@@ -45,5 +50,7 @@ bool supafs_json_time(const struct supafs_json *j, const char *name, int64_t *re
 bool supafs_json_uuid(const struct supafs_json *j, const char *name, unsigned char ret[16]);
 /* Copies text that fits with its NUL; longer text counts as absent. */
 bool supafs_json_copy(const struct supafs_json *j, const char *name, char *out, size_t size);
+/* Text as it is, all else as JSON text. False when it does not fit `size` with its NUL. */
+bool supafs_json_render(const struct supafs_json *j, char *out, size_t size);
 /* A string as it is, a finite number as shortest decimal text: for user metadata. */
 bool supafs_json_scalar(const struct supafs_json *j, const char *name, char *out, size_t size);

@@ -130,6 +130,15 @@ int supafs_layer_move(struct supafs_store *s, struct supafs_call *call, struct s
 	BETWEEN_HOOKS(l, o, l->inner->ops->move(l->inner, call, from, to, fault));
 }
 
+int supafs_layer_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault)
+{
+	struct supafs_layer *l = layer_of(s);
+	struct supafs_layer_op o = {.op = SUPAFS_OP_URL, .call = call, .key = key, .fault = fault};
+
+	BETWEEN_HOOKS(l, o, l->inner->ops->url(l->inner, call, key, valid_s, ret, fault));
+}
+
 unsigned supafs_layer_capabilities(const struct supafs_store *s)
 {
 	const struct supafs_layer *l = (const struct supafs_layer *)(const void *)s;

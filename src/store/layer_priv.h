@@ -58,6 +58,8 @@ int supafs_layer_copy(struct supafs_store *s, struct supafs_call *call,
 	struct supafs_fault *fault);
 int supafs_layer_move(struct supafs_store *s, struct supafs_call *call, struct supafs_str from,
 	struct supafs_str to, struct supafs_fault *fault);
+int supafs_layer_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault);
 unsigned supafs_layer_capabilities(const struct supafs_store *s);
 struct supafs_store *supafs_layer_free(struct supafs_store *s);
 
@@ -73,6 +75,6 @@ void supafs_limit_read(struct supafs_store *limit, struct supafs_limit_state *re
 		.name = (layer_name), .probe = supafs_layer_probe, .list = supafs_layer_list,      \
 		.info = supafs_layer_info, .get = supafs_layer_get, .put = supafs_layer_put,       \
 		.remove = supafs_layer_remove, .remove_many = supafs_layer_remove_many,            \
-		.copy = supafs_layer_copy, .move = supafs_layer_move,                              \
+		.copy = supafs_layer_copy, .move = supafs_layer_move, .url = supafs_layer_url,     \
 		.capabilities = supafs_layer_capabilities, .free = supafs_layer_free,              \
 	}

@@ -173,6 +173,20 @@ static int retry_info(struct supafs_store *s, struct supafs_call *call, struct s
 	return r;
 }
 
+static int retry_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault)
+{
+	struct supafs_store *inner = supafs_retry_of(s)->inner;
+	struct supafs_tries t;
+	int r;
+
+	supafs_tries_init(&t, s, call, fault);
+	do {
+		r = inner->ops->url(inner, call, key, valid_s, ret, fault);
+	} while (supafs_tries_again(&t, &r));
+	return r;
+}
+
 static int retry_remove(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
 	struct supafs_fault *fault)
 {
@@ -278,6 +292,7 @@ static const struct supafs_store_ops retry_ops = {
 	.remove_many = supafs_retry_remove_many,
 	.copy = supafs_retry_copy,
 	.move = supafs_retry_move,
+	.url = retry_url,
 	.capabilities = retry_capabilities,
 	.free = retry_free,
 };

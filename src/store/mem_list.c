@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listing of the memory store. A cursor is one byte ('o' object, 'f' folder) and the last key
- * given; behind a folder everything that begins with it is skipped.
+ * given; behind a folder everything that begins with it is skipped. Newest first it is 'n', the
+ * last one's time and its key.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +100,74 @@ static void collect_locked(const struct supafs_mem *m, const struct supafs_list_
 	}
 }
 
+/* --- Newest first ----------------------------------------------------------------------------- */
+
+enum {
+	TIME_N = sizeof(int64_t),
+};
+
+/* > 0 when (time, key) `a` comes behind `b`: older, or of the same time and a smaller key. */
+static int compare_age(int64_t a_ns, struct supafs_str a, int64_t b_ns, struct supafs_str b)
+{
+	if (a_ns != b_ns)
+		return a_ns < b_ns ? 1 : -1;
+	return supafs_str_cmp(b, a);
+}
+
+static int compare_objects(const void *a, const void *b)
+{
+	const struct supafs_mem_object *x = *(const struct supafs_mem_object *const *)a;
+	const struct supafs_mem_object *y = *(const struct supafs_mem_object *const *)b;
+
+	return compare_age(
+		x->version.updated_ns, supafs_mem_key(x), y->version.updated_ns, supafs_mem_key(y));
+}
+
+static bool behind_cursor(const struct supafs_mem_object *o, const struct supafs_cursor *c)
+{
+	int64_t last_ns;
+
+	if (c->n == 0)
+		return true;
+	memcpy(&last_ns, c->p + 1, TIME_N);
+	return compare_age(o->version.updated_ns, supafs_mem_key(o), last_ns,
+		       (struct supafs_str){c->p + 1 + TIME_N, c->n - 1 - TIME_N}) > 0;
+}
+
+static int collect_newest_locked(const struct supafs_mem *m, const struct supafs_list_args *args,
+	const struct supafs_cursor *c, struct mem_page *p) SUPAFS_REQUIRES(m->lock);
+static int collect_newest_locked(const struct supafs_mem *m, const struct supafs_list_args *args,
+	const struct supafs_cursor *c, struct mem_page *p)
+{
+	const size_t limit = args->limit > 0 && args->limit < FLAT_LIMIT ? args->limit : FLAT_LIMIT;
+	struct supafs_mem_object **all = calloc(m->n + 1, sizeof(struct supafs_mem_object *));
+	size_t n = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n; i++) {
+		struct supafs_mem_object *o = m->objects[i];
+		if (supafs_str_starts(supafs_mem_key(o), args->prefix) && behind_cursor(o, c))
+			all[n++] = o;
+	}
+	qsort(all, n, sizeof(struct supafs_mem_object *), compare_objects);
+	p->more = n > limit;
+	for (; p->n < n && p->n < limit; p->n++)
+		p->items[p->n] = (struct shown){supafs_mem_ref(all[p->n]), all[p->n]->key_n, false};
+	free(all);
+	return 0;
+}
+
+static void set_newest_cursor(const struct shown *last, struct supafs_cursor *c)
+{
+	*c = (struct supafs_cursor){.n = 1 + TIME_N + last->key_n};
+	c->p[0] = 'n';
+	memcpy(c->p + 1, &last->object->version.updated_ns, TIME_N);
+	memcpy(c->p + 1 + TIME_N, last->object->key, last->key_n);
+}
+
+/* --- A page ----------------------------------------------------------------------------------- */
+
 static int show(const struct supafs_list_args *args, const struct shown *it)
 {
 	const struct supafs_mem_object *o = it->object;
@@ -120,10 +189,15 @@ static int show(const struct supafs_list_args *args, const struct shown *it)
 	return args->on_entry(args->ctx, &e);
 }
 
-static void set_cursor(const struct mem_page *p, struct supafs_cursor *c)
+static void set_cursor(
+	const struct mem_page *p, const struct supafs_list_args *args, struct supafs_cursor *c)
 {
 	const struct shown *last = &p->items[p->n - 1];
 
+	if (args->newest_first) {
+		set_newest_cursor(last, c);
+		return;
+	}
 	*c = (struct supafs_cursor){.n = last->key_n + 1};
 	c->p[0] = last->folder ? 'f' : 'o';
 	memcpy(c->p + 1, last->object->key, last->key_n);
@@ -131,8 +205,13 @@ static void set_cursor(const struct mem_page *p, struct supafs_cursor *c)
 
 static bool args_ok(const struct supafs_list_args *args, const struct supafs_cursor *c)
 {
+	const size_t head = args->newest_first ? 1 + TIME_N : 1;
+
+	if (args->newest_first && args->delimiter)
+		return false;
 	return args->prefix.n <= SUPAFS_KEY_MAX &&
-	       (c->n == 0 || (c->n >= 2 && c->n <= SUPAFS_KEY_MAX + 1));
+	       (c->n == 0 || ((c->p[0] == 'n') == args->newest_first && c->n > head &&
+				     c->n <= SUPAFS_KEY_MAX + head));
 }
 
 int supafs_mem_list(struct supafs_store *s, struct supafs_call *call,
@@ -154,7 +233,10 @@ int supafs_mem_list(struct supafs_store *s, struct supafs_call *call,
 		return supafs_fault_set(fault, -ENOMEM, SUPAFS_FAULT_PERMANENT, "Local", NULL);
 	{
 		SUPAFS_SCOPED_LOCK(&m->lock);
-		collect_locked(m, args, cursor, p);
+		if (args->newest_first)
+			r = collect_newest_locked(m, args, cursor, p);
+		else
+			collect_locked(m, args, cursor, p);
 	}
 	for (size_t i = 0; i < p->n && r == 0; i++)
 		r = show(args, &p->items[i]);
@@ -164,7 +246,7 @@ int supafs_mem_list(struct supafs_store *s, struct supafs_call *call,
 	else
 		*ret_more = p->more;
 	if (r == 0 && p->more)
-		set_cursor(p, cursor);
+		set_cursor(p, args, cursor);
 	for (size_t i = 0; i < p->n; i++)
 		(void)supafs_mem_unref(p->items[i].object);
 	free(p);

@@ -207,6 +207,7 @@ const char *supafs_op_name(enum supafs_op op)
 		[SUPAFS_OP_REMOVE_MANY] = "remove_many",
 		[SUPAFS_OP_COPY] = "copy",
 		[SUPAFS_OP_MOVE] = "move",
+		[SUPAFS_OP_URL] = "url",
 	};
 
 	return op < SUPAFS_OP__COUNT ? names[op] : "?";

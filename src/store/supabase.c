@@ -48,6 +48,7 @@ static const struct supafs_store_ops sb_ops = {
 	.remove_many = supafs_sb_remove_many,
 	.copy = supafs_sb_copy,
 	.move = supafs_sb_move,
+	.url = supafs_sb_url,
 	.capabilities = sb_capabilities,
 	.free = sb_free,
 };

@@ -15,6 +15,7 @@
 #include "errors_priv.h"
 #include "meta_priv.h"
 #include "supabase_priv.h"
+#include "user_priv.h"
 
 /* --- info ------------------------------------------------------------------------------------- */
 
@@ -34,6 +35,7 @@ static void fill_info(const struct supafs_json *j, struct supafs_info *i)
 	(void)supafs_json_copy(j, "version", i->generation, sizeof(i->generation));
 	(void)supafs_json_copy(user, "nonce", i->nonce, sizeof(i->nonce));
 	supafs_meta_from_json(user, &i->meta);
+	supafs_user_from_json(user, i);
 	supafs_meta_parse_directives(supafs_str_of(i->cache_control), &listed, NULL);
 	if (i->meta.has == 0)
 		i->meta = listed;

@@ -13,9 +13,12 @@
  *	'd'   with delimiter         from the text
  *	'f'   flat (the caller's)    from the text
  *	'g'   flat, grouped here     from the text; "" = from the start of the prefix
+ *	'n'   flat, newest first     from the text: the server's own cursor is exact there
  *
  * Whatever the server sends, keys come out in rising order: what is not behind the last key seen
- * is dropped, and a page that does not get further is an error, so a walk always ends.
+ * is dropped, and a page that does not get further is an error, so a walk always ends. In mode 'n'
+ * times fall instead (servers before 1.27 do not sort, and are found out by that); there the
+ * caller bounds his walk.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -60,13 +63,14 @@ static int cursor_load(const struct supafs_cursor *c, struct page *p)
 	const char *nul;
 
 	if (c->n == 0) {
-		p->mode = 'f';
+		p->mode = p->args->newest_first ? 'n' : 'f';
 		if (p->args->delimiter)
 			p->mode = p->sb->flat_only ? 'g' : 'd';
 		p->last = p->cursor = SUPAFS_STR("");
 		return 0;
 	}
-	if (c->n > sizeof(c->p) || (c->p[0] != 'd' && c->p[0] != 'f' && c->p[0] != 'g'))
+	if (c->n > sizeof(c->p) || c->p[0] == '\0' || !strchr("dfgn", c->p[0]) ||
+		(c->p[0] == 'n') != p->args->newest_first)
 		return -EINVAL;
 	nul = memchr(c->p, '\0', c->n);
 	if (!nul)
@@ -126,6 +130,9 @@ static void build_request(struct supafs_sb_req *q, const struct page *p)
 	(void)supafs_json_quote(&q->json, p->args->prefix);
 	(void)supafs_buf_addf(&q->json, ",\"limit\":%u,\"with_delimiter\":%s", limit,
 		p->mode == 'd' ? "true" : "false");
+	if (p->mode == 'n')
+		(void)supafs_buf_adds(
+			&q->json, ",\"sortBy\":{\"column\":\"updated_at\",\"order\":\"desc\"}");
 	if (p->cursor.n > 0) {
 		(void)supafs_buf_adds(&q->json, ",\"cursor\":");
 		(void)supafs_json_quote(&q->json, p->cursor);
@@ -217,6 +224,8 @@ static int take_reply(struct page *p, const struct supafs_json *j)
 		return -ENOMEM;
 	take_rows(p, folders, true);
 	take_rows(p, objects, false);
+	if (p->mode == 'n')
+		return 0;
 	qsort(p->items, p->n, sizeof(*p->items), compare_items);
 	return 0;
 }
@@ -260,7 +269,7 @@ static int deliver(struct page *p)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct item *it = &p->items[i];
 		int r;
-		if (last.n > 0 && supafs_str_cmp(it->name, last) <= 0)
+		if (last.n > 0 && p->mode != 'n' && supafs_str_cmp(it->name, last) <= 0)
 			continue;
 		last = it->name;
 		r = deliver_item(p, it);
@@ -282,7 +291,7 @@ static int advance(const struct page *p, struct supafs_cursor *cursor)
 	int r = 0;
 
 	supafs_buf_init(&own, SUPAFS_CURSOR_MAX);
-	if (end && supafs_str_cmp(end->name, last) > 0)
+	if (end && p->mode != 'n' && supafs_str_cmp(end->name, last) > 0)
 		last = end->name;
 	if (p->mode == 'd') {
 		if (!end || supafs_str_eq(last, p->last))
@@ -297,6 +306,29 @@ static int advance(const struct page *p, struct supafs_cursor *cursor)
 	if (r == 0 && (text.n == 0 || supafs_str_eq(text, p->cursor)))
 		r = -EPROTO;
 	return r < 0 ? r : cursor_store(cursor, p->mode, last, text);
+}
+
+/* In mode 'n': do the times fall? */
+static bool falls(const struct page *p)
+{
+	int64_t before = INT64_MAX;
+
+	for (size_t i = 0; i < p->n; i++) {
+		int64_t at;
+		if (!supafs_json_time(p->items[i].row, "updated_at", &at))
+			continue;
+		if (at > before)
+			return false;
+		before = at;
+	}
+	return true;
+}
+
+static int no_sort(struct supafs_sb *sb, struct supafs_fault *fault)
+{
+	sb->no_sort = true;
+	return supafs_fault_set(fault, -EOPNOTSUPP, SUPAFS_FAULT_PERMANENT, "OldServer",
+		"the server does not sort by time: it is older than 1.27.0");
 }
 
 static bool cursor_refused(const struct page *p, const struct supafs_fault *fault)
@@ -324,6 +356,8 @@ static int list_page(struct page *p, struct supafs_call *call, struct supafs_cur
 		return cursor_store(cursor, 'g', p->last, SUPAFS_STR(""));
 	}
 	r = take_reply(p, j);
+	if (r == 0 && p->mode == 'n' && !falls(p))
+		return no_sort(p->sb, fault);
 	/* Where the next page begins is settled first: a page is delivered whole or not at all. */
 	if (r == 0 && p->mode == 'g')
 		group_items(p);
@@ -345,6 +379,9 @@ static int check_list_args(const struct supafs_list_args *args, struct supafs_fa
 {
 	struct supafs_str prefix = args->prefix;
 
+	if (args->newest_first && args->delimiter)
+		return supafs_fault_set(fault, -EINVAL, SUPAFS_FAULT_PERMANENT, "Local",
+			"newest first has no folders");
 	if (prefix.n == 0 || (prefix.n <= SUPAFS_KEY_MAX && !memchr(prefix.p, '\0', prefix.n)))
 		return 0;
 	return supafs_fault_set(fault, -EINVAL, SUPAFS_FAULT_PERMANENT, "Local",
@@ -363,6 +400,8 @@ int supafs_sb_list(struct supafs_store *s, struct supafs_call *call,
 	r = check_list_args(args, fault);
 	if (r < 0)
 		return r;
+	if (args->newest_first && supafs_sb_of(s)->no_sort)
+		return no_sort(supafs_sb_of(s), fault);
 	/* A page of which nothing is shown (the inside of a folder in mode 'g', an odd key) is no
 	 * answer: go on, at most until the call's deadline. */
 	do {

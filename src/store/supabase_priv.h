@@ -32,6 +32,9 @@ struct supafs_sb {
 	_Atomic uint64_t nonces;
 	/* The server refused our cursor once: list flat and group here (API §4.3 item 5). */
 	_Atomic bool flat_only;
+	/* What the probe has found out. */
+	_Atomic bool is_public; /* false also as long as nobody has probed */
+	_Atomic bool no_sort;   /* the server is older than 1.27 */
 };
 
 static inline struct supafs_sb *supafs_sb_of(struct supafs_store *s)
@@ -120,6 +123,8 @@ int supafs_sb_copy(struct supafs_store *s, struct supafs_call *call,
 	struct supafs_fault *fault);
 int supafs_sb_move(struct supafs_store *s, struct supafs_call *call, struct supafs_str from,
 	struct supafs_str to, struct supafs_fault *fault);
+int supafs_sb_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
+	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault);
 
 /* Role of a legacy JWT key, out of its payload: "anon", "service_role"; false if it has none. */
 bool supafs_sb_key_role(const char *key, char *ret_role, size_t size);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supafs/util/cleanup.h"
+#include "supafs/util/parse.h"
 
 #include "errors_priv.h"
 #include "supabase_priv.h"
@@ -103,6 +104,30 @@ static void ask_version(
 	memcpy(info->server_version, text.p, text.n);
 }
 
+/* "1.26.3" is older than 1.27; what is no such number is taken for new. */
+static bool sorts_by_time(const char *version)
+{
+	const struct supafs_str v = supafs_str_of(version);
+	const char *dot = memchr(v.p, '.', v.n);
+	struct supafs_str major;
+	struct supafs_str minor;
+	uint64_t a;
+	uint64_t b;
+
+	if (!dot)
+		return true;
+	major = (struct supafs_str){v.p, (size_t)(dot - v.p)};
+	minor = (struct supafs_str){dot + 1, strcspn(dot + 1, ".")};
+	if (major.n > 0 && major.p[0] == 'v') {
+		major.p++;
+		major.n--;
+	}
+	if (supafs_parse_u64(major, UINT32_MAX, &a) < 0 ||
+		supafs_parse_u64(minor, UINT32_MAX, &b) < 0)
+		return true;
+	return a > 1 || (a == 1 && b >= 27);
+}
+
 /* A public key sees no bucket without a policy, and the server words that as "not found". */
 static void explain_bucket(const struct supafs_sb *sb, struct supafs_fault *fault)
 {
@@ -130,6 +155,8 @@ int supafs_sb_probe(struct supafs_store *s, struct supafs_call *call,
 		return r;
 	}
 	ask_version(sb, call, &info);
+	sb->is_public = info.is_public;
+	sb->no_sort = !sorts_by_time(info.server_version);
 	*ret_info = info;
 	return 0;
 }

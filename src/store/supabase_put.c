@@ -12,8 +12,7 @@
 #include "errors_priv.h"
 #include "meta_priv.h"
 #include "supabase_priv.h"
-
-#define METADATA_MAX 4096U /* a gateway's header line is at most 8 KiB (API §5.6) */
+#include "user_priv.h"
 
 static bool mime_ok(struct supafs_str s)
 {
@@ -30,8 +29,8 @@ int supafs_sb_attrs_init(struct supafs_sb_attrs *a, const struct supafs_put_args
 	int r;
 
 	a->mime = args->mime.n > 0 ? args->mime : SUPAFS_STR("application/octet-stream");
-	supafs_buf_init(&a->cache_control, METADATA_MAX);
-	supafs_buf_init(&a->metadata, METADATA_MAX);
+	supafs_buf_init(&a->cache_control, SUPAFS_METADATA_MAX);
+	supafs_buf_init(&a->metadata, SUPAFS_METADATA_MAX);
 	if (!mime_ok(a->mime))
 		return supafs_fault_set(fault, -EINVAL, SUPAFS_FAULT_PERMANENT, "Local",
 			"the content type is too long or has odd characters");
@@ -41,6 +40,10 @@ int supafs_sb_attrs_init(struct supafs_sb_attrs *a, const struct supafs_put_args
 	if (r < 0)
 		return supafs_fault_set(fault, r, SUPAFS_FAULT_PERMANENT, "Local",
 			"the Cache-Control value or the file's times cannot be stored");
+	r = supafs_user_add_json(&a->metadata, args->user);
+	if (r < 0)
+		return supafs_fault_set(fault, r, SUPAFS_FAULT_PERMANENT, "Local",
+			"the extended attributes do not fit into the object's metadata");
 	return 0;
 }
 
@@ -73,7 +76,7 @@ static void add_upload_headers(struct supafs_sb_req *q, const struct supafs_sb_a
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b64;
 
-	supafs_buf_init(&b64, (size_t)2 * METADATA_MAX);
+	supafs_buf_init(&b64, (size_t)2 * SUPAFS_METADATA_MAX);
 	if (supafs_b64_encode(&b64, a->metadata.p, a->metadata.n) < 0)
 		q->error = -ENOMEM;
 	supafs_sb_req_header(q, "Content-Type", a->mime);

@@ -65,6 +65,7 @@ void test_list_odd_keys(void **state);
 void test_list_reader_gives_up(void **state);
 void test_list_missing_prefix(void **state);
 void test_every_character(void **state);
+void test_newest_first(void **state);
 
 /* contract_write.c */
 void test_replace_is_atomic(void **state);
@@ -92,6 +93,10 @@ void test_meta_round_trip(void **state);
 void test_meta_foreign(void **state);
 void test_cancelled(void **state);
 void test_keys_and_buckets(void **state);
+
+/* contract_user.c */
+void test_user(void **state);
+void test_url(void **state);
 
 /* contract_faults.c */
 void test_lost_put(void **state);

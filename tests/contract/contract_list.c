@@ -256,3 +256,54 @@ void test_every_character(void **state)
 	}
 	run_end(&r);
 }
+
+/* Each key is met once, times fall from page to page. */
+struct newest {
+	const char *const *keys;
+	unsigned seen[8];
+	size_t n;
+	int64_t last_ns;
+};
+
+static int newest_entry(void *ctx, const struct supafs_entry *e)
+{
+	struct newest *w = ctx;
+
+	assert_false(e->folder);
+	assert_true(e->version.updated_ns <= w->last_ns);
+	w->last_ns = e->version.updated_ns;
+	for (size_t i = 0; i < w->n; i++)
+		w->seen[i] += supafs_str_eq(e->key, supafs_str_of(w->keys[i]));
+	return 0;
+}
+
+void test_newest_first(void **state)
+{
+	static const char *const keys[] = {"newest/b", "newest/a/x", "newest/c", "newest/a"};
+	struct newest w = {.keys = keys, .n = SUPAFS_ARRAY_LEN(keys), .last_ns = INT64_MAX};
+	const struct supafs_list_args args = {
+		.prefix = KEY("newest/"),
+		.limit = 3,
+		.on_entry = newest_entry,
+		.ctx = &w,
+		.newest_first = true,
+	};
+	struct supafs_cursor cursor = {0};
+	bool more = true;
+	struct run r;
+
+	run_begin(&r, state);
+	for (size_t i = 0; i < w.n; i++)
+		put_text(&r, keys[i], "old");
+	put_text(&r, "newest-not", "old");
+	put_text(&r, "newest/c", "new"); /* now the newest */
+	while (more) {
+		assert_int_equal(r.s->ops->list(r.s, &r.call, &args, &cursor, &more, &r.fault), 0);
+		if (w.last_ns == INT64_MAX)
+			fail_msg("an empty page");
+	}
+	for (size_t i = 0; i < w.n; i++)
+		assert_int_equal(w.seen[i], 1);
+	assert_int_equal(info_of(&r, "newest/b").version.updated_ns, w.last_ns);
+	run_end(&r);
+}

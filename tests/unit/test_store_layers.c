@@ -44,6 +44,7 @@ static void each_operation(struct supafs_store *s, struct supafs_call *call)
 	const struct supafs_list_args list = {.limit = 10, .on_entry = no_entry, .ctx = &entries};
 	struct supafs_cursor cursor = {0};
 	struct supafs_bucket_info bucket;
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf url = {.max = 1000};
 	struct supafs_fault f;
 	struct supafs_info info;
 	unsigned char id[16];
@@ -60,6 +61,8 @@ static void each_operation(struct supafs_store *s, struct supafs_call *call)
 	assert_int_equal(s->ops->list(s, call, &list, &cursor, &more, &f), 0);
 	assert_int_equal(entries, 2);
 	assert_int_equal(s->ops->move(s, call, b, SUPAFS_STR("c"), &f), 0);
+	assert_int_equal(s->ops->url(s, call, SUPAFS_STR("c"), 60, &url, &f), 0);
+	assert_true(url.n > 0);
 	assert_int_equal(s->ops->remove(s, call, a, &f), 0);
 	assert_int_equal(
 		s->ops->remove_many(s, call, &(struct supafs_str){"c", 1}, 1, gone, &f), 0);

@@ -378,6 +378,77 @@ static void test_flipped(void **state)
 	}
 }
 
+/* --- Newest first -------------------------------------------------------------------------------
+ */
+
+#define AT(name, time) "{\"name\":\"" name "\",\"updated_at\":\"2026-11-24T00:" time "Z\"}"
+#define NEWEST                                                                                     \
+	"{\"prefix\":\"p/\",\"limit\":2,\"with_delimiter\":false,\"sortBy\":{\"column\":"          \
+	"\"updated_at\",\"order\":\"desc\"}"
+
+static int list_newest(struct bench *b)
+{
+	const struct supafs_list_args a = {
+		.prefix = SUPAFS_STR("p/"),
+		.limit = 2,
+		.on_entry = see,
+		.ctx = &b->seen,
+		.newest_first = true,
+	};
+
+	return b->s->ops->list(b->s, &b->call, &a, &b->cursor, &b->more, &b->fault);
+}
+
+static void test_newest_first(void **state)
+{
+	const struct exchange list[] = {
+		{ASK, .body = NEWEST "}", .status = 200,
+			.reply = REPLY(
+				MORE("c1"), "", AT("p/z", "23:16.884") "," AT("p/a", "23:16.884"))},
+		{ASK, .body = NEWEST ",\"cursor\":\"c1\"}", .status = 200,
+			.reply = REPLY(LAST, "",
+				AT("p/q", "22:00") "," AT("other", "21:00") "," AT(
+					"p/z", "20:00"))},
+		{ASK, .body = NEWEST "}", .status = 200,
+			.reply = REPLY(MORE("c1"), "", AT("p/z", "23:16"))},
+		{ASK, .body = NEWEST ",\"cursor\":\"c1\"}", .status = 200,
+			.reply = REPLY(MORE("c1"), "", AT("p/z", "23:16"))},
+	};
+	struct bench b;
+
+	(void)state;
+	bench_begin(&b, list, SUPAFS_ARRAY_LEN(list));
+	while (b.more)
+		assert_int_equal(list_newest(&b), 0);
+	assert_string_equal(b.seen.text, "p/z;p/a;p/q;p/z;");
+	/* a cursor of another order; a server that leads in a circle */
+	b.cursor = (struct supafs_cursor){0};
+	assert_int_equal(list_newest(&b), 0);
+	assert_int_equal(list_page(&b, "p/", false, 2), -EINVAL);
+	assert_int_equal(list_newest(&b), -EIO);
+	assert_string_equal(b.fault.code, "BadReply");
+	bench_end(&b);
+}
+
+static void test_newest_first_old_server(void **state)
+{
+	const struct exchange list[] = {
+		{ASK, .body = NEWEST "}", .status = 200,
+			.reply =
+				REPLY(LAST, "", AT("p/a", "23:16.884") "," AT("p/z", "23:16.885"))},
+	};
+	struct bench b;
+
+	(void)state;
+	bench_begin(&b, list, 1);
+	for (int i = 0; i < 2; i++) { /* asked once */
+		assert_int_equal(list_newest(&b), -EOPNOTSUPP);
+		assert_string_equal(b.fault.code, "OldServer");
+	}
+	assert_string_equal(b.seen.text, "");
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +462,8 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_newest_first),
+		cmocka_unit_test(test_newest_first_old_server),
 	};
 
 	return cmocka_run_group_tests_name("store_supabase_list", tests, NULL, NULL);
