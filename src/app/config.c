@@ -92,30 +92,36 @@ void supafs_config_wipe_environment(void)
 	}
 }
 
+static int load_credential(struct supafs_config *c, const struct supafs_config_variable *v,
+	const char *dir, struct supafs_problem *p)
+{
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, v->name), r;
+
+	supafs_buf_init_secret(&b, SUPAFS_SECRET_MAX + 16);
+	if (n >= (int)sizeof(path))
+		return 0;
+	for (char *at = path + strlen(dir); *at; at++)
+		*at = (char)tolower((unsigned char)*at);
+	if (access(path, F_OK) != 0)
+		return 0;
+	r = supafs_key_file_read(path, true, &b, p);
+	return r < 0 ? r : keep(c, v, supafs_buf_cstr(&b));
+}
+
 /* $CREDENTIALS_DIRECTORY/supabase_service_role_key and so on, as systemd's LoadCredential= puts
  * them. */
 static int load_credentials(struct supafs_config *c, struct supafs_problem *p)
 {
 	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
-	char path[PATH_MAX];
 	int r = 0;
 
 	if (!dir || *dir != '/')
 		return 0;
 	for (const struct supafs_config_variable *v = variables; r == 0 && v->name; v++) {
-		supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
-		int n = snprintf(path, sizeof(path), "%s/%s", dir, v->name);
-
-		if (!v->secret || n >= (int)sizeof(path))
-			continue;
-		for (char *at = path + strlen(dir); *at; at++)
-			*at = (char)tolower((unsigned char)*at);
-		if (access(path, F_OK) != 0)
-			continue;
-		supafs_buf_init_secret(&b, SUPAFS_SECRET_MAX + 16);
-		r = supafs_key_file_read(path, true, &b, p);
-		if (r == 0)
-			r = keep(c, v, supafs_buf_cstr(&b));
+		if (v->secret)
+			r = load_credential(c, v, dir, p);
 	}
 	return r;
 }

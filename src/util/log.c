@@ -15,6 +15,7 @@
 #include "supafs/util/cleanup.h"
 #include "supafs/util/clock.h"
 #include "supafs/util/limits.h"
+#include "supafs/util/lock.h"
 #include "supafs/util/secret.h"
 
 #include "log_priv.h"
@@ -33,6 +34,9 @@ static bool to_journal;
 static char *copies[SECRETS_MAX]; /* what the views below are of */
 static struct supafs_str secrets[SECRETS_MAX];
 static _Atomic size_t secret_count;
+static struct supafs_mutex last_lock = {PTHREAD_MUTEX_INITIALIZER}; /* a leaf */
+static char last_error[SUPAFS_LOG_LAST];                            /* last_lock */
+static int64_t last_error_ns;                                       /* last_lock; 0: none */
 
 static const char *const part_names[SUPAFS_PART__COUNT] = {
 	[SUPAFS_PART_HTTP] = "http",
@@ -196,6 +200,24 @@ static size_t format_prefix(enum supafs_log_level level, char *out, size_t size)
 	return n + (size_t)snprintf(out + n, size - n, ".%03dZ %s: ", ms, level_name(level));
 }
 
+/* `text`: as it is shown. */
+static void keep_error(const char *text, size_t n)
+{
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t now = clock->wall_ns(clock);
+
+	SUPAFS_SCOPED_LOCK(&last_lock);
+	(void)snprintf(last_error, sizeof(last_error), "%.*s", (int)n, text);
+	last_error_ns = now;
+}
+
+int64_t supafs_log_last_error(char *out, size_t size)
+{
+	SUPAFS_SCOPED_LOCK(&last_lock);
+	(void)snprintf(out, size, "%s", last_error);
+	return last_error_ns;
+}
+
 static void print_line(enum supafs_log_level level, const char *part, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 static void print_line(enum supafs_log_level level, const char *part, const char *fmt, va_list ap)
@@ -206,6 +228,7 @@ static void print_line(enum supafs_log_level level, const char *part, const char
 	char line[TEXT_MAX + 512];
 	const int saved = errno;
 	size_t n = format_prefix(level, line, 128);
+	const size_t start = n;
 	int length = vsnprintf(text, sizeof(text), fmt, ap);
 
 	if (length < 0)
@@ -216,6 +239,8 @@ static void print_line(enum supafs_log_level level, const char *part, const char
 		n += (size_t)snprintf(line + n, 32, "%s: ", part);
 	n += supafs_redact((struct supafs_str){text, (size_t)length}, TEXT_MAX, secrets,
 		secret_count, line + n, sizeof(line) - n - 1);
+	if (level == SUPAFS_LOG_ERROR)
+		keep_error(line + start, n - start);
 	line[n++] = '\n';
 	write_all(line, n);
 	errno = saved;

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum supafs_log_level {
 	SUPAFS_LOG_ERROR = 3,
@@ -41,6 +42,12 @@ int supafs_log_add_secret(const char *secret);
 void supafs_log_lock_secrets(void);
 /* Wipes the remembered secrets. */
 void supafs_log_fini(void);
+
+#define SUPAFS_LOG_LAST 1024
+
+/* The last error line without its time, redacted, into `out`; when it was (wall clock; 0 and "":
+ * there was none). */
+int64_t supafs_log_last_error(char *out, size_t size);
 
 /* One line; the text must not end in a newline. */
 void supafs_log(enum supafs_log_level level, const char *fmt, ...)
