@@ -161,8 +161,10 @@ static int make_root(struct supafs_stack *s, const char *prefix, struct supafs_p
 
 static int build_spool(struct supafs_stack *s, const char *cache, struct supafs_problem *p)
 {
-	int r = supafs_spool_dir_open(cache, &s->spool, &s->lost);
+	int r = supafs_spool_dir_open(cache, &s->spool);
 
+	if (r == 0)
+		r = supafs_journal_open(s->spool, &s->journal, &s->lost);
 	if (r < 0)
 		supafs_problem_set(p, r == -EBUSY ? SUPAFS_MSG_CACHE_BUSY : SUPAFS_MSG_CACHE_DENIED,
 			"dir", cache, "err", strerrordesc_np(-r), NULL);
@@ -203,6 +205,7 @@ static int build_vfs(struct supafs_stack *s, const struct supafs_options *opt)
 		.catalog = s->catalog,
 		.data = s->data,
 		.spool = s->spool,
+		.journal = s->journal,
 		.clock = s->clock,
 		.root = supafs_str_of(s->root),
 		.bucket = &s->bucket,
@@ -258,6 +261,7 @@ void supafs_stack_end(struct supafs_stack *s, uint64_t drain_ms, unsigned *ret_l
 	s->vfs = supafs_vfs_free(s->vfs, drain_ms, &left);
 	s->data = supafs_data_free(s->data);
 	s->catalog = supafs_catalog_free(s->catalog);
+	s->journal = supafs_journal_free(s->journal);
 	s->spool = supafs_spool_dir_free(s->spool);
 	s->store = supafs_store_free(s->store);
 	s->http = supafs_http_free(s->http);

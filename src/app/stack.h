@@ -30,6 +30,7 @@ struct supafs_stack {
 	struct supafs_catalog *catalog;
 	struct supafs_data *data;
 	struct supafs_spool_dir *spool;
+	struct supafs_journal *journal;
 	struct supafs_vfs *vfs;
 	struct supafs_bucket_info bucket;
 	struct supafs_token_file token; /* of a user's token that is renewed */

@@ -113,16 +113,21 @@ bool supafs_ranges_gap(
 	return true;
 }
 
-bool supafs_ranges_valid(const struct supafs_ranges *r, uint64_t end)
+bool supafs_ranges_valid_array(const struct supafs_range *p, size_t n, uint64_t end)
 {
 	uint64_t last = 0;
 
-	if (r->n > r->cap || r->n > SUPAFS_RANGES_MAX)
+	if (n > SUPAFS_RANGES_MAX)
 		return false;
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->p[i].from >= r->p[i].to || (i && r->p[i].from <= last))
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].from >= p[i].to || (i && p[i].from <= last))
 			return false;
-		last = r->p[i].to;
+		last = p[i].to;
 	}
 	return last <= end;
+}
+
+bool supafs_ranges_valid(const struct supafs_ranges *r, uint64_t end)
+{
+	return r->n <= r->cap && supafs_ranges_valid_array(r->p, r->n, end);
 }

@@ -36,3 +36,4 @@ bool supafs_ranges_gap(
 	const struct supafs_ranges *r, uint64_t off, uint64_t to, struct supafs_range *ret_gap);
 /* True when the invariants hold and nothing is at or behind `end`. */
 bool supafs_ranges_valid(const struct supafs_ranges *r, uint64_t end);
+bool supafs_ranges_valid_array(const struct supafs_range *p, size_t n, uint64_t end);

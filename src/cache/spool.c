@@ -19,8 +19,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "supafs/util/cleanup.h"
@@ -30,7 +32,8 @@
 #include "ranges_priv.h"
 #include "spool_priv.h"
 
-#define ZEROS (64U << 10)
+#define ZEROS      (64U << 10)
+#define COPY_CHUNK (1U << 20)
 
 struct supafs_spool {
 	struct supafs_spool_dir *dir; /* these four are set once */
@@ -75,29 +78,40 @@ static void check_locked(const struct supafs_spool *s)
 	assert(s->base_limit <= s->base_size && s->base_limit <= s->size);
 }
 
+/* Takes over `fd` and the name when it succeeds. */
+static int make(struct supafs_spool_dir *d, int fd, const char *name, struct supafs_spool **ret_s)
+{
+	struct supafs_spool *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->dir = d;
+	s->fd = fd;
+	memcpy(s->name, name, sizeof(s->name));
+	supafs_mutex_init(&s->io);
+	supafs_mutex_init(&s->map);
+	*ret_s = s;
+	return 0;
+}
+
 int supafs_spool_new(
 	struct supafs_spool_dir *d, uint64_t base_size, struct supafs_spool **ret_spool)
 {
 	char name[SUPAFS_SPOOL_NAME];
 	struct supafs_spool *s;
-	int fd;
+	int fd, r;
 
 	if (base_size > INT64_MAX)
 		return -EFBIG;
 	fd = supafs_spool_dir_create(d, name);
 	if (fd < 0)
 		return fd;
-	s = calloc(1, sizeof(*s));
-	if (!s) {
+	r = make(d, fd, name, &s);
+	if (r != 0) {
 		supafs_spool_dir_release(d, fd, name, false);
-		return -ENOMEM;
+		return r;
 	}
-	s->dir = d;
-	s->fd = fd;
 	s->base_size = s->size = s->base_limit = base_size;
-	memcpy(s->name, name, sizeof(name));
-	supafs_mutex_init(&s->io);
-	supafs_mutex_init(&s->map);
 	*ret_spool = s;
 	return 0;
 }
@@ -413,7 +427,7 @@ int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool ext
 
 int supafs_spool_sync(struct supafs_spool *s)
 {
-	return fsync(s->fd) < 0 ? -errno : 0;
+	return fdatasync(s->fd) < 0 ? -errno : 0;
 }
 
 void supafs_spool_keep(struct supafs_spool *s, bool keep)
@@ -424,4 +438,203 @@ void supafs_spool_keep(struct supafs_spool *s, bool keep)
 const char *supafs_spool_name(const struct supafs_spool *s)
 {
 	return s->name;
+}
+
+/* --- For the journal ----------------------------------------------------------------------------
+ */
+
+/* A copy of the local ranges; NULL when there are none. */
+static int copy_ranges(struct supafs_spool *s, struct supafs_range **ret_p, size_t *ret_n)
+{
+	struct supafs_range *p = NULL;
+
+	SUPAFS_SCOPED_LOCK(&s->map);
+	if (s->local.n) {
+		p = reallocarray(NULL, s->local.n, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		memcpy(p, s->local.p, s->local.n * sizeof(*p));
+	}
+	*ret_p = p;
+	*ret_n = s->local.n;
+	return 0;
+}
+
+/* Ranges and sizes of one moment. */
+static int map_now(struct supafs_spool *s, struct supafs_spool_map *ret,
+	struct supafs_range **ret_p) SUPAFS_REQUIRES(s->io);
+static int map_now(
+	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_p)
+{
+	struct supafs_spool_map m = {.base_size = s->base_size};
+	int r = copy_ranges(s, ret_p, &m.n);
+
+	if (r != 0)
+		return r;
+	memcpy(m.name, s->name, sizeof(m.name));
+	m.ranges = *ret_p;
+	SUPAFS_SCOPED_LOCK(&s->map);
+	m.size = s->size;
+	m.base_limit = s->base_limit;
+	*ret = m;
+	return 0;
+}
+
+int supafs_spool_map(
+	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_ranges)
+{
+	SUPAFS_SCOPED_LOCK(&s->io);
+	return map_now(s, ret, ret_ranges);
+}
+
+static bool map_valid(const struct supafs_spool_map *m, uint64_t file_size)
+{
+	return m->size <= INT64_MAX && m->base_size <= INT64_MAX && m->base_limit <= m->base_size &&
+	       m->base_limit <= m->size && supafs_ranges_valid_array(m->ranges, m->n, m->size) &&
+	       file_size <= m->size && (m->n == 0 || m->ranges[m->n - 1].to <= file_size);
+}
+
+/* Of a spool that nobody else knows yet. */
+static void take_map(
+	struct supafs_spool *s, const struct supafs_spool_map *m, struct supafs_range *p)
+{
+	s->size = m->size;
+	s->base_size = m->base_size;
+	s->base_limit = m->base_limit;
+	s->local = (struct supafs_ranges){.p = p, .n = m->n, .cap = m->n};
+}
+
+/* What a map says, over a file of `size` bytes. Takes over `fd` when it succeeds. */
+static int make_mapped(struct supafs_spool_dir *d, int fd, uint64_t size,
+	const struct supafs_spool_map *map, struct supafs_spool **ret_spool)
+{
+	supafs_autofree struct supafs_range *p = NULL;
+	int r;
+
+	if (!map_valid(map, size))
+		return -EBADMSG;
+	/* Written to behind what the record promised, by a process that then died. */
+	if (size > map->size && ftruncate(fd, (off_t)map->size) < 0)
+		return -EIO;
+	if (map->n) {
+		p = reallocarray(NULL, map->n, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		memcpy(p, map->ranges, map->n * sizeof(*p));
+	}
+	r = make(d, fd, map->name, ret_spool);
+	if (r != 0)
+		return r;
+	take_map(*ret_spool, map, supafs_steal(&p));
+	(*ret_spool)->file_end = min_u64(size, map->size);
+	(*ret_spool)->keep = true;
+	return 0;
+}
+
+int supafs_spool_reopen(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
+	struct supafs_spool **ret_spool)
+{
+	struct supafs_spool *s = NULL;
+	uint64_t size;
+	int fd = supafs_spool_dir_reopen(d, map->name, &size), r;
+
+	if (fd < 0)
+		return fd;
+	r = make_mapped(d, fd, size, map, &s);
+	if (r != 0)
+		supafs_spool_dir_release(d, fd, map->name, true);
+	else
+		*ret_spool = s;
+	return r;
+}
+
+int supafs_spool_restore(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
+	const void *bytes, struct supafs_spool **ret_spool)
+{
+	struct supafs_spool *s = NULL;
+	int fd = supafs_spool_dir_create_named(d, map->name), r;
+
+	if (fd < 0)
+		return fd;
+	r = supafs_pwrite_all(fd, bytes, map->size, 0);
+	if (r == 0)
+		r = make_mapped(d, fd, map->size, map, &s);
+	if (r != 0)
+		supafs_spool_dir_release(d, fd, map->name, false);
+	else
+		*ret_spool = s;
+	return r == -EDQUOT ? -ENOSPC : r;
+}
+
+/* Copies [off, off + n) of one file to the same place of another. */
+static int copy_bytes(int from, int to, uint64_t off, uint64_t n)
+{
+	supafs_autofree char *buf = NULL;
+
+	while (n) {
+		off_t in = (off_t)off, out = (off_t)off;
+		const size_t want = (size_t)min_u64(n, COPY_CHUNK);
+		ssize_t got = copy_file_range(from, &in, to, &out, want, 0);
+		int r;
+
+		if (got <= 0) { /* not between these, or an error that comes again */
+			buf = buf ? buf : malloc(COPY_CHUNK);
+			if (!buf)
+				return -ENOMEM;
+			r = supafs_pread_all(from, buf, want, off);
+			if (r == 0)
+				r = supafs_pwrite_all(to, buf, want, off);
+			if (r != 0)
+				return r == -EDQUOT ? -ENOSPC : r;
+			got = (ssize_t)want;
+		}
+		off += (uint64_t)got;
+		n -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int clone_file(struct supafs_spool *s, struct supafs_spool *copy,
+	const struct supafs_spool_map *m) SUPAFS_REQUIRES(s->io);
+static int clone_file(
+	struct supafs_spool *s, struct supafs_spool *copy, const struct supafs_spool_map *m)
+{
+	/* The whole file with its holes. It is what the map says; what is there of bytes that
+	 * are missing stays missing. */
+	if (ioctl(copy->fd, FICLONE, s->fd) == 0) {
+		copy->file_end = s->file_end;
+		return 0;
+	}
+	for (size_t i = 0; i < m->n; i++) {
+		const struct supafs_range *r = &m->ranges[i];
+		int e = copy_bytes(s->fd, copy->fd, r->from, r->to - r->from);
+
+		if (e != 0)
+			return e == -ENOSPC || e == -ENOMEM ? e : -EIO;
+		copy->file_end = r->to;
+	}
+	return 0;
+}
+
+int supafs_spool_clone(struct supafs_spool *s, struct supafs_spool **ret_spool)
+{
+	struct supafs_spool_map m;
+	struct supafs_spool *copy;
+	struct supafs_range *p;
+	int r = supafs_spool_new(s->dir, s->base_size, &copy);
+
+	if (r != 0)
+		return r;
+	SUPAFS_SCOPED_LOCK(&s->io);
+	r = map_now(s, &m, &p);
+	if (r == 0) {
+		take_map(copy, &m, p);
+		r = clone_file(s, copy, &m);
+	}
+	if (r != 0) {
+		(void)supafs_spool_free(copy);
+		return r;
+	}
+	*ret_spool = copy;
+	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spool's folder: who owns it, and what a dead owner left.
+ * The spool's folder: who owns it, and the files in it. What a dead owner left is the journal's.
  *
  * Ownership is an flock on spool/.lock, which the kernel drops however the owner ends. The boot
  * id and pid inside are for people. All access goes through descriptors of the folders, so a
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -26,7 +27,7 @@
 
 #include "spool_priv.h"
 
-#define LOCK_NAME   ".lock"
+#define LOST_NAME   "lost+found"
 #define IDLE_PREFIX ".idle-" /* of an empty file that waits for its next use */
 #define IDLE_NAME   (sizeof(IDLE_PREFIX) - 1 + SUPAFS_SPOOL_NAME)
 #define IDLE_MAX    8
@@ -78,7 +79,7 @@ static void read_boot_id(char *out, size_t size)
 static int take_lock(int dirfd)
 {
 	supafs_autoclose int fd =
-		openat(dirfd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		openat(dirfd, SUPAFS_SPOOL_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	char boot[64], line[96];
 	int n;
 
@@ -95,26 +96,46 @@ static int take_lock(int dirfd)
 	return supafs_steal_fd(&fd);
 }
 
-/* Moves `name` to lost+found, under another name if its own is taken. */
-static int move_lost(int from, int to, const char *name)
+/* --- Lost and found ------------------------------------------------------------------------------
+ */
+
+int supafs_spool_dir_lost(const struct supafs_spool_dir *d)
+{
+	supafs_autoclose int up = openat(d->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	supafs_autoclose int fd = -1;
+	struct stat st;
+
+	if (up < 0 || (mkdirat(up, LOST_NAME, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	fd = openat(up, LOST_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errno == ELOOP ? -EACCES : -errno;
+	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return -EACCES;
+	return supafs_steal_fd(&fd);
+}
+
+int supafs_spool_dir_move_lost(const struct supafs_spool_dir *d, int lost_fd, const char *name)
 {
 	char other[NAME_MAX + 1], uuid[SUPAFS_SPOOL_NAME];
 
-	if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0)
+	if (renameat2(d->fd, name, lost_fd, name, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EEXIST && errno != EINVAL)
 		return -errno;
 	supafs_random_uuid(uuid);
 	(void)snprintf(other, sizeof(other), "%.200s.%s", name, uuid);
-	return renameat(from, name, to, other) < 0 ? -errno : 0;
+	return renameat(d->fd, name, lost_fd, other) < 0 ? -errno : 0;
 }
 
-static int rescue_left(const char *dir, int spool_fd, unsigned *ret_lost)
+/* --- The folder ----------------------------------------------------------------------------------
+ */
+
+/* Empty files that a dead process kept for later. */
+static int sweep_idle(int spool_fd)
 {
-	supafs_autoclose int lost_fd = -1;
 	supafs_cleanup(close_dir) DIR *d = NULL;
 	int fd = openat(spool_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	unsigned lost = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -129,41 +150,17 @@ static int rescue_left(const char *dir, int spool_fd, unsigned *ret_lost)
 		const struct dirent *e = readdir(d); /* NOLINT(concurrency-mt-unsafe) */
 
 		if (!e)
-			break;
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-			strcmp(e->d_name, LOCK_NAME) == 0)
-			continue;
-		if (strncmp(e->d_name, IDLE_PREFIX, sizeof(IDLE_PREFIX) - 1) == 0) {
+			return -errno;
+		if (strncmp(e->d_name, IDLE_PREFIX, sizeof(IDLE_PREFIX) - 1) == 0)
 			(void)unlinkat(spool_fd, e->d_name, 0);
-			continue;
-		}
-		if (lost_fd < 0) {
-			int r = open_folder(dir, "lost+found");
-
-			if (r < 0)
-				return r;
-			lost_fd = r;
-		}
-
-		int r = move_lost(spool_fd, lost_fd, e->d_name);
-
-		if (r < 0)
-			return r;
-		lost++;
 	}
-	if (errno)
-		return -errno;
-	if (lost && (fsync(lost_fd) < 0 || fsync(spool_fd) < 0))
-		return -errno;
-	*ret_lost = lost;
-	return 0;
 }
 
-int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir, unsigned *ret_lost)
+int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir)
 {
 	supafs_autoclose int fd = open_folder(dir, "spool");
 	supafs_autoclose int lock_fd = -1;
-	unsigned lost = 0;
+	struct supafs_spool_dir *d;
 	int r;
 
 	if (fd < 0)
@@ -171,21 +168,27 @@ int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir, un
 	lock_fd = take_lock(fd);
 	if (lock_fd < 0)
 		return lock_fd;
-
-	r = rescue_left(dir, fd, &lost);
+	r = sweep_idle(fd);
 	if (r < 0)
 		return r;
-
-	struct supafs_spool_dir *d = calloc(1, sizeof(*d));
-
+	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	d->fd = supafs_steal_fd(&fd);
 	d->lock_fd = supafs_steal_fd(&lock_fd);
 	supafs_mutex_init(&d->lock);
 	*ret_dir = d;
-	*ret_lost = lost;
 	return 0;
+}
+
+int supafs_spool_dir_fd(const struct supafs_spool_dir *d)
+{
+	return d->fd;
+}
+
+unsigned supafs_spool_dir_spools(const struct supafs_spool_dir *d)
+{
+	return d->spools;
 }
 
 static void idle_name(const char *name, char out[IDLE_NAME])
@@ -243,20 +246,48 @@ static int take_idle(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME
 	return it.fd;
 }
 
+int supafs_spool_dir_create_named(struct supafs_spool_dir *d, const char *name)
+{
+	const int fd =
+		openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	d->spools++;
+	return fd;
+}
+
 int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPOOL_NAME])
 {
 	char name[SUPAFS_SPOOL_NAME];
 	int fd = take_idle(d, name);
 
-	if (fd < 0) {
+	if (fd >= 0) {
+		d->spools++;
+	} else {
 		supafs_random_uuid(name);
-		fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		fd = supafs_spool_dir_create_named(d, name);
 	}
-	if (fd < 0)
-		return -errno;
-	d->spools++;
-	memcpy(ret_name, name, sizeof(name));
+	if (fd >= 0)
+		memcpy(ret_name, name, sizeof(name));
 	return fd;
+}
+
+int supafs_spool_dir_reopen(struct supafs_spool_dir *d, const char *name, uint64_t *ret_size)
+{
+	supafs_autoclose int fd = openat(d->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EBADMSG : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 ||
+		st.st_nlink != 1)
+		return -EBADMSG;
+	d->spools++;
+	*ret_size = (uint64_t)st.st_size;
+	return supafs_steal_fd(&fd);
 }
 
 /* True when the file now waits for its next use. */

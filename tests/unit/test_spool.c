@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "supafs/cache/journal.h"
 #include "supafs/cache/spool.h"
 #include "supafs/util/clock.h"
 
@@ -54,12 +55,10 @@ static void remove_tree(const char *dir)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	unsigned lost = 0;
 
 	snprintf(f->dir, sizeof(f->dir), "%s/supafs-spool-XXXXXX", P_tmpdir);
 	assert_non_null(mkdtemp(f->dir));
-	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools, &lost), 0);
-	assert_int_equal(lost, 0);
+	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools), 0);
 	*state = f;
 	return 0;
 }
@@ -282,12 +281,23 @@ static void test_lock(void **state)
 {
 	struct fixture *f = *state;
 	struct supafs_spool_dir *other = NULL;
-	unsigned lost = 7;
 
-	assert_int_equal(supafs_spool_dir_open(f->dir, &other, &lost), -EBUSY);
+	assert_int_equal(supafs_spool_dir_open(f->dir, &other), -EBUSY);
 	assert_null(other);
-	assert_int_equal(lost, 7);
 	assert_true(supafs_spool_dir_room(f->spools) > 0);
+}
+
+/* As the next mount does; how many files went to lost+found. */
+static unsigned reopen(struct fixture *f)
+{
+	struct supafs_journal *j = NULL;
+	unsigned lost = 99;
+
+	f->spools = supafs_spool_dir_free(f->spools);
+	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools), 0);
+	assert_int_equal(supafs_journal_open(f->spools, &j, &lost), 0);
+	assert_null(supafs_journal_free(j));
+	return lost;
 }
 
 static void test_leftovers(void **state)
@@ -296,7 +306,6 @@ static void test_leftovers(void **state)
 	struct supafs_spool *kept, *gone;
 	char name[64], path[PATH_MAX];
 	struct stat st;
-	unsigned lost = 0;
 
 	assert_int_equal(supafs_spool_new(f->spools, 0, &kept), 0);
 	assert_int_equal(supafs_spool_new(f->spools, 0, &gone), 0);
@@ -313,9 +322,7 @@ static void test_leftovers(void **state)
 	assert_null(supafs_spool_free(gone));
 	assert_int_equal(count_files(f, "spool"), 1);
 
-	f->spools = supafs_spool_dir_free(f->spools);
-	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools, &lost), 0);
-	assert_int_equal(lost, 1);
+	assert_int_equal(reopen(f), 1);
 	assert_int_equal(count_files(f, "spool"), 0);
 	snprintf(path, sizeof(path), "%s/lost+found/%s", f->dir, name);
 	assert_int_equal(stat(path, &st), 0);
@@ -327,9 +334,7 @@ static void test_leftovers(void **state)
 
 	assert_true(fd >= 0);
 	close(fd);
-	f->spools = supafs_spool_dir_free(f->spools);
-	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools, &lost), 0);
-	assert_int_equal(lost, 1);
+	assert_int_equal(reopen(f), 1);
 	assert_int_equal(count_files(f, "lost+found"), 2);
 }
 
@@ -337,7 +342,6 @@ static void test_leftovers(void **state)
 static void test_killed_owner(void **state)
 {
 	struct fixture *f = *state;
-	unsigned lost = 0;
 	int ready[2], status;
 	char c;
 
@@ -351,20 +355,19 @@ static void test_killed_owner(void **state)
 		struct supafs_spool_dir *d;
 		struct supafs_spool *s;
 
-		if (supafs_spool_dir_open(f->dir, &d, &lost) == 0 &&
-			supafs_spool_new(d, 0, &s) == 0 && supafs_spool_pwrite(s, "x", 1, 0) == 0)
+		if (supafs_spool_dir_open(f->dir, &d) == 0 && supafs_spool_new(d, 0, &s) == 0 &&
+			supafs_spool_pwrite(s, "x", 1, 0) == 0)
 			(void)!write(ready[1], "r", 1);
 		pause();
 		_exit(1);
 	}
 	assert_int_equal(read(ready[0], &c, 1), 1);
-	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools, &lost), -EBUSY);
+	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools), -EBUSY);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	close(ready[0]);
 	close(ready[1]);
-	assert_int_equal(supafs_spool_dir_open(f->dir, &f->spools, &lost), 0);
-	assert_int_equal(lost, 1);
+	assert_int_equal(reopen(f), 1);
 }
 
 static void test_limits(void **state)
@@ -482,11 +485,10 @@ static int full_by_limit(const char *dir)
 	struct rlimit lim = {300000, 300000};
 	struct supafs_spool_dir *d;
 	struct supafs_spool *s;
-	unsigned lost;
 	int r;
 
 	signal(SIGXFSZ, SIG_IGN);
-	if (supafs_spool_dir_open(dir, &d, &lost) != 0 || supafs_spool_new(d, 0, &s) != 0 ||
+	if (supafs_spool_dir_open(dir, &d) != 0 || supafs_spool_new(d, 0, &s) != 0 ||
 		setrlimit(RLIMIT_FSIZE, &lim) != 0)
 		return 1;
 	r = full_fills(s, -EFBIG);
@@ -499,13 +501,12 @@ static int full_by_tmpfs(const char *dir)
 {
 	struct supafs_spool_dir *d;
 	struct supafs_spool *s;
-	unsigned lost;
 	int r;
 
 	if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
 		!keep_mounts_here() || mount("tmpfs", dir, "tmpfs", 0, "size=300k,mode=0700") < 0)
 		return 77;
-	if (supafs_spool_dir_open(dir, &d, &lost) != 0 || supafs_spool_new(d, 0, &s) != 0)
+	if (supafs_spool_dir_open(dir, &d) != 0 || supafs_spool_new(d, 0, &s) != 0)
 		return 1;
 	r = full_fills(s, -ENOSPC);
 	s = supafs_spool_free(s);

@@ -67,7 +67,6 @@ static unsigned stop(struct fx *x)
 struct fx *fx_new(const struct fx_config *cfg)
 {
 	struct fx *x = calloc(1, sizeof(*x));
-	unsigned lost;
 
 	assert_non_null(x);
 	x->cfg = *cfg;
@@ -84,7 +83,7 @@ struct fx *fx_new(const struct fx_config *cfg)
 	assert_int_equal(supafs_store_new_memory(x->clock, &x->memory), 0);
 	assert_int_equal(supafs_store_new_faulty(x->memory, &x->faulty), 0);
 	assert_int_equal(supafs_store_new_stats(x->clock, x->faulty, &x->stats), 0);
-	assert_int_equal(supafs_spool_dir_open(x->dir, &x->spool, &lost), 0);
+	assert_int_equal(supafs_spool_dir_open(x->dir, &x->spool), 0);
 	start(x, cfg);
 	return x;
 }

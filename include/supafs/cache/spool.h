@@ -17,7 +17,7 @@
  *
  * Files have random names, mode 0600; the folder is 0700 (supafs_dir_private). A spool file
  * is taken away when its spool is freed unless supafs_spool_keep() was called (a few empty ones are
- *kept for the next spools, under names that no start mistakes for content).
+ * kept for the next spools, under names that no start mistakes for content).
  *
  * Threads: all calls from any thread; the map has its own leaf lock, file I/O runs outside of
  * it. Order between a write and a concurrent upload is the caller's state machine (vfs/content).
@@ -34,8 +34,8 @@ struct supafs_spool_dir;
 struct supafs_spool;
 
 /* Opens DIR/spool (made if absent), takes its lock: -EBUSY when another process has it. What a
- * dead process left is moved to DIR/lost+found and counted in *ret_lost. 0 or -errno. */
-int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir, unsigned *ret_lost);
+ * dead process left stays for supafs_journal_open(), which is to follow. 0 or -errno. */
+int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir);
 /* All its spools must be gone. NULL is fine; returns NULL. */
 struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d);
 /* Bytes free to us on its disk. */
@@ -67,7 +67,8 @@ int supafs_spool_truncate(struct supafs_spool *s, uint64_t size);
 int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool extend);
 /* SEEK_DATA / SEEK_HOLE over local, missing (data) and holes. -ENXIO as lseek(2). */
 int supafs_spool_seek(struct supafs_spool *s, uint64_t off, bool hole, uint64_t *ret_off);
-/* fsync of the file. */
+/* The file's bytes are on disk when it returns 0; its name is only once the folder is synced too
+ * (supafs_journal_put()). */
 int supafs_spool_sync(struct supafs_spool *s);
 /* The file stays on disk when freed: a record of the journal names it, or its upload failed for
  * good. `keep` false takes that back. */
@@ -91,10 +92,12 @@ struct supafs_spool_map {
 /* A copy of the map as it is now; *ret_ranges (= ret->ranges) is the caller's to free. */
 int supafs_spool_map(
 	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_ranges);
-/* Opens what an earlier process left: the file must be there, a plain file of ours, and at least as
- * long as its last local byte. -ENOENT, -EBADMSG. It is kept when freed, until told otherwise. */
+/* Opens what an earlier process left: the file must be there, a plain file of ours (0600, one name),
+ * at least as long as its last local byte; what is behind `map->size` is cut off. It is kept when
+ * freed, until told otherwise. -ENOENT, -EBADMSG, -EMFILE, -ENOMEM, -EIO. */
 int supafs_spool_reopen(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
 	struct supafs_spool **ret_spool);
 /* A second spool with the same content and map, in a file of its own (shared blocks where the
- * filesystem can: FICLONE), so that `s` stays as the journal promised it. -ENOSPC, -EIO. */
+ * filesystem can: FICLONE), so that `s` stays as the journal promised it. Not kept when freed.
+ * Fills and changes of `s` wait meanwhile. -ENOSPC, -EIO, -EMFILE, -ENOMEM. */
 int supafs_spool_clone(struct supafs_spool *s, struct supafs_spool **ret_spool);
