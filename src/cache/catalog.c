@@ -327,6 +327,14 @@ struct supafs_catalog *supafs_catalog_free(struct supafs_catalog *c)
 	return NULL;
 }
 
+void supafs_catalog_on_placeholder(struct supafs_catalog *c,
+	void (*fn)(void *ctx, struct supafs_str prefix, const struct supafs_meta *meta), void *ctx)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	c->on_placeholder = fn;
+	c->placeholder_ctx = ctx;
+}
+
 uint64_t supafs_catalog_ino(struct supafs_catalog *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->lock);

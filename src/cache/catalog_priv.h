@@ -99,6 +99,8 @@ struct supafs_catalog {
 	int64_t ttl_ns;
 	size_t memory;
 	struct supafs_pool *pool; /* pages ahead */
+	void (*on_placeholder)(void *ctx, struct supafs_str prefix, const struct supafs_meta *meta);
+	void *placeholder_ctx;
 
 	struct supafs_mutex lock; /* all below */
 	uint64_t seq, ids, inos;

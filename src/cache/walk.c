@@ -187,6 +187,8 @@ static int on_entry(void *ctx, const struct supafs_entry *e)
 	switch (page_entry(p->prefix, e, &seg)) {
 	case PAGE_KEEPER:
 		w->l->keeper = true;
+		if (c->on_placeholder && e->key.n > p->prefix.n && w->l->seq > w->f->keeper_seq)
+			c->on_placeholder(c->placeholder_ctx, p->prefix, &e->meta);
 		return 0;
 	case PAGE_FOREIGN:
 		w->l->hidden++;

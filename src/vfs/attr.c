@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attributes: from the view and from local content to struct stat, and the ways to change them. */
+#include "facts.h"
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
@@ -80,7 +82,8 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
 	struct supafs_node_info *ret)
 {
 	struct supafs_attr own = {.folder = node->folder};
-	bool linked;
+	struct vfs_key dir;
+	bool linked, placed = false;
 
 	{
 		SUPAFS_SCOPED_LOCK(&v->ns);
@@ -88,8 +91,12 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
 		own.ino = node->ino;
 		if (!local_attr(v, node, attr == NULL, &own) && attr)
 			own = *attr;
+		if (own.folder)
+			placed = vfs_node_dir_locked(v, node, &dir) == 0;
 	}
 	vfs_info_bare(v, &own, ret);
+	if (placed)
+		vfs_folder_show(v, &dir, &ret->st);
 	ret->node = node->id;
 	if (!linked)
 		ret->st.st_nlink = 0;
@@ -137,19 +144,31 @@ int vfs_current(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node 
 	if (ent.attr.folder != node->folder)
 		return -ESTALE;
 	*ret = ent.attr;
+	vfs_complete(v, call, &place.key, ret);
 	return 0;
 }
 
-static void root_info(struct supafs_vfs *v, struct supafs_node_info *ret)
+void vfs_complete(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,
+	struct supafs_attr *attr)
 {
-	struct supafs_attr attr = {.folder = true};
+	if (!attr->folder)
+		vfs_facts_complete(v, call, key, attr);
+	else if (vfs_folder_wanted(v, key))
+		vfs_folder_ask(v, call, key);
+}
 
-	{
-		SUPAFS_SCOPED_LOCK(&v->ns);
-		attr.ino = v->root->ino;
-	}
-	vfs_info_bare(v, &attr, ret);
-	ret->node = SUPAFS_ROOT_ID;
+void vfs_complete_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
+	struct supafs_dirent *ent)
+{
+	struct vfs_place place;
+	struct vfs_key dir;
+
+	if (!ent->attr.folder && !vfs_facts_wanted(v, &ent->attr))
+		return;
+	if (vfs_node_dir(v, parent, &dir) == 0 &&
+		vfs_place_set(&place, &dir, (struct supafs_str){ent->name, ent->name_n},
+			(struct supafs_str){ent->seg, ent->seg_n}, ent->attr.folder) == 0)
+		vfs_complete(v, call, &place.key, &ent->attr);
 }
 
 /* Known without the view: local content, a name that is gone. */
@@ -176,11 +195,7 @@ static int get_info(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	struct supafs_attr attr;
 	int r;
 
-	if (node->id == SUPAFS_ROOT_ID) {
-		root_info(v, ret);
-		return 0;
-	}
-	if (known_here(v, node)) {
+	if (node->id == SUPAFS_ROOT_ID || known_here(v, node)) {
 		vfs_info(v, node, NULL, ret);
 		return 0;
 	}

@@ -14,8 +14,10 @@ static int lookup_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	struct vfs_node *node;
 	int r = vfs_look(v, call, parent, name, &ent, fault);
 
-	if (r == 0)
+	if (r == 0) {
+		vfs_complete_in(v, call, parent, &ent);
 		r = vfs_node_obtain(v, parent, &ent, 1, &node);
+	}
 	if (r != 0)
 		return r;
 	vfs_info(v, node, &ent.attr, ret);

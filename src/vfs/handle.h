@@ -59,6 +59,11 @@ int vfs_handles_init(struct supafs_vfs *v);
  * -ENOENT, or -ESTALE when another kind of thing has its name. */
 int vfs_current(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, bool etag,
 	struct supafs_attr *ret, struct supafs_fault *fault);
+/* Puts in what a listing does not tell and this mount wants (facts.h, folder_attr.h): may ask. */
+void vfs_complete(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,
+	struct supafs_attr *attr);
+void vfs_complete_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
+	struct supafs_dirent *ent);
 /* The content of a file with a reference, brought up to date if nothing local is in the way. */
 int vfs_content_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	bool etag, struct supafs_fault *fault);

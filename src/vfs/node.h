@@ -42,6 +42,7 @@ struct vfs_node {
 	uint64_t pages_hash;
 	uint32_t sends;          /* rises when the server's object is changed from here */
 	uint32_t changes;        /* the same, of its bytes only */
+	bool proven;             /* a folder: something in it was stored from here (later.h) */
 	struct vfs_node *parent; /* NULL: the root; kept (and referenced) after unlink */
 	struct supafs_list sibling;
 	struct supafs_list children; /* linked ones */

@@ -302,9 +302,11 @@ static int create_once(struct supafs_vfs *v, struct supafs_call *call, struct vf
 	struct vfs_key dir;
 	int r = vfs_look(v, call, parent, cr->name, &ent, fault);
 
-	if (r == 0)
+	if (r == 0) {
+		vfs_complete_in(v, call, parent, &ent);
 		r = open_existing(
 			v, call, &(const struct existing){parent, &ent, cr->flags}, ret, fault);
+	}
 	if (r != -ENOENT)
 		return r;
 	r = vfs_node_dir(v, parent, &dir);

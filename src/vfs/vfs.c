@@ -5,9 +5,12 @@
 
 #include "supafs/util/log.h"
 
+#include "facts.h"
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
+#include "later.h"
 #include "mime.h"
 #include "ops.h"
 
@@ -48,6 +51,12 @@ static int make_parts(struct supafs_vfs *v)
 	if (r == 0)
 		r = vfs_gather_new(v, &v->gather);
 	if (r == 0)
+		r = vfs_facts_new(&v->facts);
+	if (r == 0)
+		r = vfs_folders_new(v, &v->folders);
+	if (r == 0)
+		r = vfs_later_new(&v->later);
+	if (r == 0)
 		r = vfs_handles_init(v);
 	return r == 0 ? vfs_nodes_init(v) : r;
 }
@@ -59,6 +68,9 @@ static void destroy(struct supafs_vfs *v)
 	v->moves = supafs_pool_free(v->moves);
 	v->news = supafs_pool_free(v->news);
 	v->gather = vfs_gather_free(v->gather);
+	v->later = vfs_later_free(v->later);
+	v->folders = vfs_folders_free(v, v->folders);
+	v->facts = vfs_facts_free(v->facts);
 	vfs_nodes_fini(v);
 	v->handles = supafs_map_free(v->handles);
 	v->keyq = vfs_keyq_free(v->keyq);
@@ -166,6 +178,7 @@ static unsigned drain(struct supafs_vfs *v, uint64_t drain_ms)
 	if (top.n)
 		memcpy(top.p, v->cfg.root.p, top.n);
 	(void)vfs_gather_settle(v, &call, &top, true, false);
+	(void)vfs_later_flush(v, &call);
 	close_handles(v);
 	/* What is queued for the background is sent here, in this thread's call. */
 	if (vfs_node_below(v, v->root, &list) == 0)
@@ -210,7 +223,8 @@ void supafs_vfs_stats(struct supafs_vfs *v, struct supafs_vfs_stats *ret)
 	const struct vfs_node *node;
 	size_t pos = 0;
 
-	*ret = (struct supafs_vfs_stats){.gathered = vfs_gather_count(v->gather)};
+	*ret = (struct supafs_vfs_stats){
+		.gathered = vfs_gather_count(v->gather) + vfs_later_count(v)};
 	{
 		SUPAFS_SCOPED_LOCK(&v->handles_lock);
 		ret->handles = supafs_map_count(v->handles);

@@ -17,8 +17,11 @@
 #include "supafs/util/timer.h"
 #include "supafs/vfs/vfs.h"
 
+struct vfs_facts;
+struct vfs_folders;
 struct vfs_gather;
 struct vfs_keyq;
+struct vfs_later;
 struct vfs_mimes;
 struct vfs_node;
 
@@ -34,6 +37,9 @@ struct supafs_vfs {
 	struct vfs_keyq *keyq;
 	struct vfs_gather *gather;
 	struct vfs_mimes *mimes;
+	struct vfs_facts *facts;
+	struct vfs_folders *folders;
+	struct vfs_later *later;
 	struct supafs_pool *sends; /* uploads that nobody waits for */
 	struct supafs_pool *moves; /* the steps of a folder's rename */
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */

@@ -132,6 +132,13 @@ void supafs_catalog_undo(
 /* The placeholder of `prefix` was made or removed here. */
 void supafs_catalog_keeper(struct supafs_catalog *c, struct supafs_str prefix, bool present);
 
+/* From now on, fn(ctx, prefix, meta) is told what a folder's placeholder carries (in its
+ * directives) whenever one is listed that was asked for after the last _keeper(). `prefix` is the
+ * whole one, with the mount's root. Called under the catalog's lock: it must only take note. NULL:
+ * nobody is told. Before the first operation and after the last. */
+void supafs_catalog_on_placeholder(struct supafs_catalog *c,
+	void (*fn)(void *ctx, struct supafs_str prefix, const struct supafs_meta *meta), void *ctx);
+
 /* Forgets what is cached (not pending) of one name / of a folder / of it and all below. */
 void supafs_catalog_forget(
 	struct supafs_catalog *c, struct supafs_str prefix, struct supafs_str seg);
