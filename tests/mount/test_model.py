@@ -3,68 +3,80 @@
 """The same random operations on a mount and on a local folder: both end the same, errors too.
 
 Each step is done in both; every 50 steps, and after each remount, the trees are compared: names, kinds, contents,
-targets of links, modes and times of files. SUPAFS_MODEL_STEPS asks for more steps, SUPAFS_MODEL_SEED for another
-seed. Modes and times of folders are not kept (docs/architecture.md), so they are not compared."""
+targets of links, modes, times and extended attributes of files. Modes and times of folders are not compared: what is
+at the server decides those of a folder that other programs made (docs/architecture.md).
+
+A failing run is made smaller by leaving steps out (delta debugging) and printed as a list that SUPAFS_MODEL_REPLAY
+runs again.
+
+SUPAFS_MODEL_STEPS    how many steps (300)
+SUPAFS_MODEL_SEED     seeds, with commas between them (1,2)
+SUPAFS_MODEL_SHRINK   seconds for making a failure smaller (120; 0: not at all)
+SUPAFS_MODEL_REPLAY   a file with a list of steps, as a failure prints it
+SUPAFS_MODEL_OPTIONS  options of the mount for that (with commas between them)"""
+import ast
+import ctypes
 import errno
 import os
 import random
 import stat
 import sys
+import tempfile
 import time
 
-from mountlib import Mount, need_fuse, run_tests, server
+from mountlib import Mount, Skipped, need_fuse, run_tests, server
 
 STEPS = int(os.environ.get("SUPAFS_MODEL_STEPS", "300"))
 SEEDS = [int(x) for x in os.environ.get("SUPAFS_MODEL_SEED", "1,2").split(",")]
+SHRINK_S = float(os.environ.get("SUPAFS_MODEL_SHRINK", "120"))
+REPLAY = os.environ.get("SUPAFS_MODEL_REPLAY")
 COMPARE_EVERY = 50
 REMOUNT_EVERY = 150
 MODES = (0o600, 0o640, 0o644, 0o664, 0o755)
 NAMES = (b"a", b"b", b"a.txt", b"A", b"a-b", b"z=2F", b"=3D", b"x=C3", b"caf\xc3\xa9", b"\xff\x01", b" lead", b"trail ",
          b"new\nline", b"a#1", b"50%", b"\xe6\x97\xa5.txt", b"[x] {y}", b'q"\\', b".hidden", b"...", b"-rf", b"?*",
+         b"n.emptyFolderPlaceholder", b".emptyFolderPlaceholder.x", b".emptyFolderPlaceholde", b"e\xcc\x81",
          b"b~", b".a.swp", b".a.txt.AbC123")  # temporary ones: sent when renamed, or at the end
 # No name of another one plus "=2F": it finds a folder of that other name (docs/names.md).
+LONG = (b"L" * 255, b"\xc3\xa9" * 42, b"%" * 85, b"l=AF" * 40)  # files in the root only: a key has 960 bytes
+XATTRS = ("user.a", "user.Author", "user.x-y_z", "user.caf\xe9")
 SAME_ERRORS = {errno.EEXIST: errno.ENOTEMPTY}  # a rename onto a folder that is not empty: POSIX allows both
+RENAME_NOREPLACE = 1
+AT_FDCWD = -100
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def chance(rng):
-    return rng.random() < 0.4
+def rename_noreplace(old, new):
+    if LIBC.renameat2(AT_FDCWD, old, AT_FDCWD, new, RENAME_NOREPLACE) != 0:
+        e = ctypes.get_errno()
+        raise OSError(e, os.strerror(e), old)
+
+
+def data_of(seed, n):
+    return random.Random(seed).randbytes(n)
 
 
 class Model:
-    def __init__(self, seed, mounted, local):
-        self.rng = random.Random(seed)
-        self.roots = (os.fsencode(mounted), os.fsencode(local))
+    """`take` does one step, a tuple of a kind and plain values, so that a list of them can be run again."""
+
+    def __init__(self, m, local):
+        self.m = m
+        self.roots = (os.fsencode(m.path), os.fsencode(local))
         self.done = []
 
-    def paths(self):
-        """Everything below the local root, as relative paths: (folders with b"" for the root, others)."""
-        folders, others = [b""], []
-        for base, dirs, files in os.walk(self.roots[1]):
-            inner = os.path.relpath(base, self.roots[1])
-            for names, into in (dirs, folders), (files, others):
-                for name in sorted(names):
-                    path = name if inner == b"." else inner + b"/" + name
-                    link = os.path.islink(os.path.join(self.roots[1], path))
-                    (others if link else into).append(path)
-        return sorted(folders), sorted(others)
+    # --- both sides
 
-    def new_path(self, folders):
-        folder = self.rng.choice([f for f in folders if f.count(b"/") < 3])
-        name = self.rng.choice(NAMES)
-        return folder + b"/" + name if folder else name
-
-    def both(self, what, do):
+    def both(self, kind, do):
         """do(root) in both; its error must be the same. Returns whether it was done."""
         ends = []
-        self.done.append(what)
         for root in self.roots:
             try:
                 do(root)
                 ends.append(0)
             except OSError as e:
-                ends.append(SAME_ERRORS.get(e.errno, e.errno) if what[0] == "rename" else e.errno)
+                ends.append(SAME_ERRORS.get(e.errno, e.errno) if kind.startswith("rename") else e.errno)
         assert ends[0] == ends[1], "%s: the mount says %s, the local folder %s" % (
-            what, *(errno.errorcode.get(e, e) for e in ends))
+            self.done[-1], *(errno.errorcode.get(e, e) for e in ends))
         return ends[0] == 0
 
     def same_time(self, path, before, old=None):
@@ -75,6 +87,12 @@ class Model:
         assert ns == old or before - 10**9 <= ns <= time.time_ns() + 10**9, (path, ns, old)
         os.utime(here, ns=(ns, ns), follow_symlinks=False)
 
+    def here(self, path):
+        try:
+            return os.lstat(os.path.join(self.roots[1], path))
+        except OSError:
+            return None
+
     def time_of(self, path):
         """The mount's time of change; None when it has no such name."""
         try:
@@ -82,15 +100,10 @@ class Model:
         except OSError:
             return None
 
-    def is_file(self, path):
-        try:
-            return stat.S_ISREG(os.lstat(os.path.join(self.roots[1], path)).st_mode)
-        except OSError:
-            return False
+    # --- the steps
 
-    def store(self, what, path, flags, off):
-        data = self.rng.randbytes(self.rng.choice((0, 1, 100, 5000, 200000)))
-        before = time.time_ns()
+    def store(self, kind, path, flags, off, seed, n):
+        before, data = time.time_ns(), data_of(seed, n)
         old = None if data else self.time_of(path)
 
         def do(root):
@@ -103,105 +116,107 @@ class Model:
             finally:
                 os.close(fd)
 
-        if self.both((what, path, off, len(data)), do):
+        if self.both(kind, do):
             self.same_time(path, before, old)
-            if self.rng.random() < 0.5:
-                self.set_time(path)
 
-    def set_time(self, path):
-        ns = self.rng.randrange(10**18, 2 * 10**18)
-        self.both(("utime", path, ns),
-                  lambda root: os.utime(os.path.join(root, path), ns=(ns, ns), follow_symlinks=False))
+    def do_create(self, path, seed, n):
+        self.store("create", path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0, seed, n)
 
-    def create(self, folders, others):
-        self.store("create", self.new_path(folders), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0)
+    def do_exclusive(self, path, seed, n):
+        self.store("exclusive", path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0, seed, n)
 
-    def exclusive(self, folders, others):
-        self.store("exclusive", self.new_path(folders), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0)
+    def do_write(self, path, seed, n, off):
+        self.store("write", path, os.O_WRONLY, off, seed, n)
 
-    def write(self, folders, others):
-        if others:
-            self.store("write", self.rng.choice(others), os.O_WRONLY, self.rng.choice((0, 10, 4096, 70000)))
+    def do_append(self, path, seed, n):
+        self.store("append", path, os.O_WRONLY | os.O_APPEND, 0, seed, n)
 
-    def append(self, folders, others):
-        if others:
-            self.store("append", self.rng.choice(others), os.O_WRONLY | os.O_APPEND, 0)
+    def do_truncate(self, path, size):
+        before, old, now = time.time_ns(), self.time_of(path), self.here(path)
+        if self.both("truncate", lambda root: os.truncate(os.path.join(root, path), size)):
+            self.same_time(path, before, old if now and now.st_size == size else None)
 
-    def truncate(self, folders, others):
-        path = self.rng.choice(others) if others else None
-        size = self.rng.choice((0, 1, 50, 6000))
-        before = time.time_ns()
-        if not path or not self.is_file(path):
-            return
-        st = os.stat(os.path.join(self.roots[0], path))
-        if self.both(("truncate", path, size), lambda root: os.truncate(os.path.join(root, path), size)):
-            self.same_time(path, before, st.st_mtime_ns if st.st_size == size else None)
+    def do_rename(self, path, to):
+        self.both("rename", lambda root: os.rename(os.path.join(root, path), os.path.join(root, to)))
 
-    def rename(self, folders, others):
-        old = self.rng.choice(folders[1:] + others) if folders[1:] + others else b"a"
-        new = self.rng.choice((self.new_path(folders), self.rng.choice(folders + others)))
-        if old and new:
-            self.both(("rename", old, new),
-                      lambda root: os.rename(os.path.join(root, old), os.path.join(root, new)))
+    def do_rename_new(self, path, to):
+        self.both("rename new", lambda root: rename_noreplace(os.path.join(root, path), os.path.join(root, to)))
 
-    def open_while(self, folders, others):
-        """A file is renamed, replaced or removed while it is open and written to, on both sides of that."""
-        files = [f for f in others if self.is_file(f)]
-        if not files:
-            return
-        path, new, gone = self.rng.choice(files), self.rng.choice((self.new_path(folders), *files)), chance(self.rng)
-        first, second = self.rng.randbytes(self.rng.choice((1, 3000, 150000))), self.rng.randbytes(100)
+    def do_open_while(self, path, to, seed, n):
+        """A file is renamed, replaced or (`to` is None) removed while it is open and written to, on both sides of
+        that."""
+        first, second = data_of(seed, n), data_of(seed + 1, 100)
         before, seen = time.time_ns(), []
 
         def do(root):
             with open(os.path.join(root, path), "r+b", buffering=0) as f:
                 f.write(first)
-                if gone:
+                if to is None:
                     os.unlink(os.path.join(root, path))
                 else:
-                    os.rename(os.path.join(root, path), os.path.join(root, new))
+                    os.rename(os.path.join(root, path), os.path.join(root, to))
                 f.write(second)
                 f.seek(0)
                 seen.append(f.read())
 
-        done = self.both(("unlink open", path) if gone else ("rename open", path, new), do)
+        done = self.both("rename open", do)
         assert len(seen) in (0, 2) and seen[:1] == seen[1:], "the open file reads otherwise"
-        if done and not gone:
-            self.same_time(new, before)
-        elif not done:
-            self.same_time(path, before)  # the first write is done all the same
+        if done and to is not None:
+            self.same_time(to, before)
+        elif not done and self.here(path):
+            self.same_time(path, before, self.time_of(path))  # the first write may be done all the same
 
-    def unlink(self, folders, others):
-        path = self.rng.choice(others + folders[1:2] + [b"b"])
-        self.both(("unlink", path), lambda root: os.unlink(os.path.join(root, path)))
+    def do_unlink(self, path):
+        self.both("unlink", lambda root: os.unlink(os.path.join(root, path)))
 
-    def mkdir(self, folders, others):
-        path = self.new_path(folders)
-        self.both(("mkdir", path), lambda root: os.mkdir(os.path.join(root, path)))
+    def do_mkdir(self, path):
+        self.both("mkdir", lambda root: os.mkdir(os.path.join(root, path)))
 
-    def rmdir(self, folders, others):
-        path = self.rng.choice(folders[1:] + others[:1] + [b"a"])
-        self.both(("rmdir", path), lambda root: os.rmdir(os.path.join(root, path)))
+    def do_rmdir(self, path):
+        self.both("rmdir", lambda root: os.rmdir(os.path.join(root, path)))
 
-    def symlink(self, folders, others):
-        path, target = self.new_path(folders), self.rng.choice(NAMES)
+    def do_symlink(self, path, target):
         before = time.time_ns()
-        if self.both(("symlink", path), lambda root: os.symlink(target, os.path.join(root, path))):
+        if self.both("symlink", lambda root: os.symlink(target, os.path.join(root, path))):
             self.same_time(path, before)
 
-    def chmod(self, folders, others):
-        path, mode = self.rng.choice(others) if others else b"a", self.rng.choice(MODES)
-        if self.is_file(path):
-            self.both(("chmod", path, oct(mode)), lambda root: os.chmod(os.path.join(root, path), mode))
+    def do_chmod(self, path, mode):
+        self.both("chmod", lambda root: os.chmod(os.path.join(root, path), mode))
 
-    def utime(self, folders, others):
-        if others:
-            self.set_time(self.rng.choice(others))
+    def do_utime(self, path, ns):
+        self.both("utime", lambda root: os.utime(os.path.join(root, path), ns=(ns, ns), follow_symlinks=False))
 
-    def step(self):
-        ways = {self.create: 6, self.exclusive: 3, self.write: 5, self.append: 4, self.truncate: 2, self.rename: 6, self.open_while: 4,
-                self.unlink: 4, self.mkdir: 4, self.rmdir: 3, self.symlink: 2, self.chmod: 3, self.utime: 3}
-        self.rng.choices(list(ways), list(ways.values()))[0](*self.paths())
+    def do_setxattr(self, path, name, seed, n):
+        self.both("setxattr", lambda root: os.setxattr(os.path.join(root, path), name, data_of(seed, n)))
+
+    def do_removexattr(self, path, name):
+        self.both("removexattr", lambda root: os.removexattr(os.path.join(root, path), name))
+
+    def do_remount(self):
+        code, said = self.m.umount()
+        assert code == 0, said
+        self.m.start()
+
+    def do_compare(self):
+        there, here = (self.look(root) for root in self.roots)
+        wrong = ["%r: mount %s, local %s" % (k, there.get(k), here.get(k))
+                 for k in sorted(there.keys() | here.keys()) if there.get(k) != here.get(k)]
+        assert not wrong, "\n".join(wrong[:10])
+
+    def take(self, step):
+        self.done.append(step)
+        getattr(self, "do_" + step[0])(*step[1:])
+
+    # --- looking
+
+    @staticmethod
+    def xattrs(full):
+        try:
+            return sorted((name, os.getxattr(full, name)) for name in os.listxattr(full) if name.startswith("user."))
+        except OSError as e:
+            if e.errno != errno.ENOTSUP:
+                raise
+            return []
 
     def look(self, root, path=b""):
         """The tree as a dict: path -> what is compared."""
@@ -219,38 +234,223 @@ class Model:
                 with open(full, "rb") as f:
                     data = f.read()
                 assert len(data) == st.st_size, (inner, len(data), st.st_size)
-                found[inner] = ("file", oct(stat.S_IMODE(st.st_mode)), st.st_mtime_ns, len(data), hash(data))
+                found[inner] = ("file", oct(stat.S_IMODE(st.st_mode)), st.st_mtime_ns, len(data), hash(data),
+                                self.xattrs(full))
         return found
 
-    def compare(self):
-        there, here = (self.look(root) for root in self.roots)
-        wrong = ["%r: mount %s, local %s" % (k, there.get(k), here.get(k))
-                 for k in sorted(there.keys() | here.keys()) if there.get(k) != here.get(k)]
-        assert not wrong, "\n".join(wrong[:10])
-        return len(here)
+
+class Chooser:
+    """Draws steps that fit what is in the local folder."""
+
+    def __init__(self, seed, model, xattrs):
+        self.rng, self.model, self.with_xattrs = random.Random(seed), model, xattrs
+        self.folders, self.others = [b""], []
+
+    def look(self):
+        """Everything below the local root, as relative paths: folders with b"" for the root, and others."""
+        root = self.model.roots[1]
+        self.folders, self.others = [b""], []
+        for base, dirs, files in os.walk(root):
+            inner = os.path.relpath(base, root)
+            for names, into in (dirs, self.folders), (files, self.others):
+                for name in names:
+                    path = name if inner == b"." else inner + b"/" + name
+                    link = os.path.islink(os.path.join(root, path))
+                    (self.others if link else into).append(path)
+        self.folders.sort()
+        self.others.sort()
+
+    def is_file(self, path):
+        st = self.model.here(path)
+        return st is not None and stat.S_ISREG(st.st_mode)
+
+    def new_path(self):
+        folder = self.rng.choice([f for f in self.folders if f.count(b"/") < 3])
+        name = self.rng.choice(NAMES)
+        return folder + b"/" + name if folder else name
+
+    def a_file(self):
+        files = [f for f in self.others if self.is_file(f)]
+        return self.rng.choice(files) if files else None
+
+    def data(self):
+        return self.rng.randrange(1 << 30), self.rng.choice((0, 1, 100, 5000, 200000))
+
+    def create(self):
+        path = self.rng.choice(LONG) if self.rng.random() < 0.05 else self.new_path()
+        return ("create", path, *self.data())
+
+    def exclusive(self):
+        return ("exclusive", self.new_path(), *self.data())
+
+    def write(self):
+        return self.others and ("write", self.rng.choice(self.others), *self.data(),
+                                self.rng.choice((0, 10, 4096, 70000)))
+
+    def append(self):
+        return self.others and ("append", self.rng.choice(self.others), *self.data())
+
+    def truncate(self):
+        path = self.a_file()
+        return path and ("truncate", path, self.rng.choice((0, 1, 50, 6000, 150000)))
+
+    def rename(self):
+        old = self.rng.choice(self.folders[1:] + self.others) if self.folders[1:] + self.others else b"a"
+        new = self.rng.choice((self.new_path(), self.rng.choice(self.folders + self.others)))
+        kind = "rename_new" if self.rng.random() < 0.2 else "rename"
+        return old and new and (kind, old, new)
+
+    def open_while(self):
+        path = self.a_file()
+        if not path:
+            return None
+        to = None if self.rng.random() < 0.4 else self.rng.choice((self.new_path(), self.a_file()))
+        return ("open_while", path, to, self.rng.randrange(1 << 30), self.rng.choice((1, 3000, 150000)))
+
+    def unlink(self):
+        return ("unlink", self.rng.choice(self.others + self.folders[1:2] + [b"b"]))
+
+    def mkdir(self):
+        return ("mkdir", self.new_path())
+
+    def rmdir(self):
+        return ("rmdir", self.rng.choice(self.folders[1:] + self.others[:1] + [b"a"]))
+
+    def symlink(self):
+        return ("symlink", self.new_path(), self.rng.choice(NAMES))
+
+    def chmod(self):
+        path = self.a_file()
+        return path and ("chmod", path, self.rng.choice(MODES))
+
+    def utime(self):
+        return self.others and ("utime", self.rng.choice(self.others), self.rng.randrange(10**18, 2 * 10**18))
+
+    def xattr(self):
+        path = self.a_file()
+        if not path or not self.with_xattrs:
+            return None
+        name = self.rng.choice(XATTRS)
+        if self.rng.random() < 0.3:
+            return ("removexattr", path, name)
+        return ("setxattr", path, name, self.rng.randrange(1 << 30), self.rng.choice((0, 3, 100)))
+
+    def next(self):
+        self.look()
+        ways = {self.create: 6, self.exclusive: 3, self.write: 5, self.append: 4, self.truncate: 2, self.rename: 7,
+                self.open_while: 4, self.unlink: 4, self.mkdir: 4, self.rmdir: 3, self.symlink: 2, self.chmod: 3,
+                self.utime: 4, self.xattr: 3}
+        if len(self.others) > 80:
+            ways[self.unlink] = 30
+        step = None
+        while not step:
+            step = self.rng.choices(list(ways), list(ways.values()))[0]()
+        return step
+
+
+# --- Runs ---------------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """A mount of a new bucket and a new local folder."""
+
+    def __init__(self, s, options):
+        self.m = Mount(s, options=options)
+
+    def __enter__(self):
+        self.m.__enter__()
+        local = tempfile.mkdtemp(prefix="local-", dir=self.m.dir)
+        return Model(self.m, local)
+
+    def __exit__(self, *args):
+        return self.m.__exit__(*args)
+
+
+def has_xattrs(model):
+    """On both sides?"""
+    for root in model.roots:
+        path = os.path.join(root, b"probe of xattrs")
+        try:
+            with open(path, "wb") as f:
+                os.setxattr(f.fileno(), "user.a", b"1")
+        except OSError:
+            return False
+        finally:
+            os.unlink(path)
+    return True
+
+
+def fails(s, options, steps):
+    """How these steps fail: (the kind of it, why), or None. Steps of one kind are of one kind of failure."""
+    model = None
+    try:
+        with Pair(s, options) as model:
+            for step in steps:
+                model.take(step)
+            model.take(("compare",))
+    except (AssertionError, OSError, RuntimeError) as e:
+        return ((type(e), model.done[-1][0] if model and model.done else ""), e)
+    return None
+
+
+def shrink(s, options, steps, kind):
+    """Leaves out what the failure does not need."""
+    end, size = time.monotonic() + SHRINK_S, max(1, len(steps) // 2)
+    while time.monotonic() < end:
+        at, shorter = 0, False
+        while at < len(steps) and time.monotonic() < end:
+            less = steps[:at] + steps[at + size:]
+            found = fails(s, options, less)
+            if found and found[0] == kind:
+                steps, shorter = less, True
+            else:
+                at += size
+        if size == 1 and not shorter:
+            break
+        size = max(1, size // 2)
+    return steps
+
+
+def report(s, options, seed, steps):
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)  # each try would print its daemon's log
+        again = fails(s, options, steps) if SHRINK_S > 0 else None
+        small = shrink(s, options, steps, again[0]) if again else steps
+        why = again and fails(s, options, small)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+    print("# seed %s, options %r: %d steps, %d after shrinking%s" % (
+        seed, ",".join(options), len(steps), len(small), "" if again or not SHRINK_S else " (does not fail again)"))
+    if why:
+        print("# " + str(why[1]).replace("\n", "\n# "))
+    print("# SUPAFS_MODEL_REPLAY: [")
+    for step in small[-200:]:
+        print("#  %r," % (step,))
+    print("# ]", flush=True)
 
 
 def walk(s, seed, options=()):
-    print("# seed %d, %d steps" % (seed, STEPS), flush=True)
-    with Mount(s, options=options) as m:
-        local = os.path.join(m.dir, "local")
-        os.mkdir(local)
-        model = Model(seed, m.path, local)
-        try:
+    options = list(options)
+    print("# seed %d, %d steps, options %r" % (seed, STEPS, ",".join(options)), flush=True)
+    model = None
+    try:
+        with Pair(s, options) as model:
+            chooser = Chooser(seed, model, has_xattrs(model))
             for number in range(1, STEPS + 1):
-                model.step()
+                model.take(chooser.next())
                 if number % REMOUNT_EVERY == 0 or number == STEPS:
-                    code, said = m.umount()
-                    assert code == 0, said
-                    m.start()
+                    model.take(("remount",))
                 if number % COMPARE_EVERY == 0 or number == STEPS:
-                    model.compare()
-            print("# %d entries at the end" % model.compare())
-        except BaseException:
-            print("# seed %d, the last steps:" % seed)
-            for what in model.done[-30:]:
-                print("#   %s" % (what,))
-            raise
+                    model.take(("compare",))
+            print("# %d entries at the end%s" % (
+                len(model.look(model.roots[1])), "" if chooser.with_xattrs else ", without xattrs"))
+    except (AssertionError, OSError, RuntimeError):
+        if model:
+            report(s, options, seed, model.done)
+        raise
 
 
 def test_first_seeds(s):
@@ -260,6 +460,17 @@ def test_first_seeds(s):
 
 def test_without_ttl(s):
     walk(s, SEEDS[0] + 1000, ["ttl=0"])
+
+
+def test_replay(s):
+    """A list of steps from a file."""
+    if not REPLAY:
+        raise Skipped("SUPAFS_MODEL_REPLAY is not set")
+    with open(REPLAY, encoding="utf-8") as f:
+        steps = ast.literal_eval("".join(line.lstrip("#") for line in f))
+    options = os.environ.get("SUPAFS_MODEL_OPTIONS", "")
+    why = fails(s, options.split(",") if options else [], steps)
+    assert why is None, why[1]
 
 
 def main():
