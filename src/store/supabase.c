@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "supafs/util/cleanup.h"
-#include "supafs/util/parse.h"
+#include "supafs/util/secret.h"
 #include "supafs/util/uri.h"
 
 #include "supabase_priv.h"
@@ -18,21 +18,14 @@ static unsigned sb_capabilities(const struct supafs_store *s)
 	return SUPAFS_CAP_COPY_BUCKET | SUPAFS_CAP_META_LIST;
 }
 
-static void wipe_free(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 static struct supafs_store *sb_free(struct supafs_store *s)
 {
 	struct supafs_sb *sb = supafs_sb_of(s);
 
 	free(sb->base_url);
 	free(sb->bucket);
-	wipe_free(sb->header_apikey);
-	wipe_free(sb->header_auth);
+	sb->header_apikey = supafs_secret_free(sb->header_apikey);
+	supafs_sb_auth_fini(&sb->auth);
 	free(sb);
 	return NULL;
 }
@@ -54,7 +47,7 @@ static const struct supafs_store_ops sb_ops = {
 };
 
 /* Printable ASCII without blanks: goes into a header as it is. */
-static bool secret_ok(const char *s)
+bool supafs_sb_secret_ok(const char *s)
 {
 	size_t n = strlen(s);
 
@@ -73,22 +66,6 @@ static bool is_jwt(const char *key)
 	return dot && !strchr(dot + 1, '.');
 }
 
-bool supafs_sb_key_role(const char *key, char *ret_role, size_t size)
-{
-	supafs_cleanup(supafs_json_freep) struct supafs_json *claims = NULL;
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf payload;
-	const char *from = strchr(key, '.');
-	const char *to = from ? strchr(from + 1, '.') : NULL;
-
-	supafs_buf_init(&payload, SUPAFS_SECRET_MAX);
-	if (!to ||
-		supafs_b64url_decode(
-			&payload, (struct supafs_str){from + 1, (size_t)(to - from - 1)}) < 0 ||
-		supafs_json_parse(supafs_buf_str(&payload), &claims) < 0)
-		return false;
-	return supafs_json_copy(claims, "role", ret_role, size);
-}
-
 static bool is_public_key(const struct supafs_supabase_config *cfg)
 {
 	char role[32];
@@ -99,16 +76,6 @@ static bool is_public_key(const struct supafs_supabase_config *cfg)
 		return supafs_sb_key_role(cfg->key, role, sizeof(role)) &&
 		       strcmp(role, "anon") == 0;
 	return supafs_str_starts(supafs_str_of(cfg->key), SUPAFS_STR("sb_publishable_"));
-}
-
-static char *join(const char *a, const char *b)
-{
-	supafs_cleanup(supafs_buf_fini) struct supafs_buf t;
-
-	/* Room for all at once, so that no outgrown copy of a secret stays on the heap. */
-	supafs_buf_init(&t, strlen(a) + strlen(b) + 1);
-	(void)supafs_buf_addf(&t, "%s%s", a, b);
-	return supafs_buf_take(&t);
 }
 
 static bool has_api_path(struct supafs_str path)
@@ -133,21 +100,16 @@ static char *make_base_url(const struct supafs_supabase_config *cfg)
 static int fill(struct supafs_sb *sb, const struct supafs_supabase_config *cfg)
 {
 	const char *bearer = cfg->user_token;
+	int r;
 
 	if (!bearer && is_jwt(cfg->key))
 		bearer = cfg->key;
+	r = supafs_sb_auth_init(&sb->auth, cfg, bearer);
 	sb->base_url = make_base_url(cfg);
 	sb->bucket = strdup(cfg->bucket);
-	sb->header_apikey = join("apikey: ", cfg->key);
-	if (!sb->base_url || !sb->bucket || !sb->header_apikey)
-		return -ENOMEM;
-	if (bearer) {
-		sb->header_auth = join("Authorization: Bearer ", bearer);
-		if (!sb->header_auth)
-			return -ENOMEM;
-	}
+	sb->header_apikey = supafs_secret_join(SUPAFS_STR("apikey: "), supafs_str_of(cfg->key));
 	sb->public_key = is_public_key(cfg);
-	return 0;
+	return sb->base_url && sb->bucket && sb->header_apikey ? r : -ENOMEM;
 }
 
 static bool bucket_ok(const char *name)
@@ -171,7 +133,8 @@ int supafs_store_new_supabase(const struct supafs_supabase_config *cfg, struct s
 	int r;
 
 	if (!cfg->url || !cfg->bucket || !cfg->key || !bucket_ok(cfg->bucket) ||
-		!secret_ok(cfg->key) || (cfg->user_token && !secret_ok(cfg->user_token)) ||
+		!supafs_sb_secret_ok(cfg->key) ||
+		(cfg->user_token && !supafs_sb_secret_ok(cfg->user_token)) ||
 		supafs_url_parse(supafs_str_of(cfg->url), &url) < 0 ||
 		strlen(cfg->url) > SUPAFS_URL_MAX / 4)
 		return -EINVAL;

@@ -8,16 +8,37 @@
  *	supafs_sb_req_key(&q, key);
  *	r = supafs_sb_req_json_reply(&q, call, SUPAFS_OP_INFO, &json, fault);
  *
- * Building keeps its first error; perform returns it. No locks: the store's fields do not change
- * after creation but for two atomics.
+ * Building keeps its first error; perform returns it. The store's fields do not change after
+ * creation but for atomics and the user's token, which has a lock of its own.
  */
 #pragma once
 
 #include "supafs/http/http.h"
 #include "supafs/store/store.h"
+#include "supafs/util/lock.h"
 
 #include "json_priv.h"
 #include "store_priv.h"
+
+/* What goes into the Authorization header; counted, wiped with its last reference. */
+struct supafs_sb_token {
+	_Atomic unsigned refs;
+	int64_t end_ns; /* wall clock; INT64_MAX: it does not tell */
+	char *header;   /* "Authorization: Bearer …", a secret (util/secret.h) */
+};
+
+struct supafs_sb_auth {
+	const struct supafs_clock *clock;
+	int (*refresh)(void *ctx, struct supafs_buf *ret); /* NULL: what is there stays */
+	void *refresh_ctx;
+	bool used;                /* there is such a header */
+	struct supafs_mutex lock; /* a leaf */
+	struct supafs_cond settled;
+	/* lock: */
+	struct supafs_sb_token *token; /* NULL only if not used */
+	bool asking;
+	int64_t ask_again_ns; /* not before that (monotonic) */
+};
 
 struct supafs_sb {
 	struct supafs_store base;
@@ -25,10 +46,10 @@ struct supafs_sb {
 	const struct supafs_clock *clock;
 	char *base_url;      /* "https://host/storage/v1", no '/' at its end */
 	char *bucket;        /* raw */
-	char *header_apikey; /* "apikey: …"; wiped when freed, as the next one */
-	char *header_auth;   /* "Authorization: Bearer …"; NULL: none */
+	char *header_apikey; /* "apikey: …", a secret (util/secret.h) */
 	bool public_key;     /* anon or publishable, with no user's token beside it */
-	uint64_t seed;       /* of nonces */
+	struct supafs_sb_auth auth;
+	uint64_t seed; /* of nonces */
 	_Atomic uint64_t nonces;
 	/* The server refused our cursor once: list flat and group here (API §4.3 item 5). */
 	_Atomic bool flat_only;
@@ -58,6 +79,8 @@ struct supafs_sb_req {
 	size_t n_texts;
 	const char *headers[SUPAFS_SB_HEADERS + 1];
 	size_t n_headers;
+	struct supafs_sb_token *token;           /* a reference while it is sent */
+	size_t token_at;                         /* its place among the headers; 0: none */
 	const struct supafs_http_source *source; /* NULL: none, or the JSON body */
 	const struct supafs_http_sink *sink;
 	struct supafs_http_reply reply;
@@ -126,5 +149,17 @@ int supafs_sb_move(struct supafs_store *s, struct supafs_call *call, struct supa
 int supafs_sb_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
 	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault);
 
+/* `bearer`: key or token for the header; NULL: none. 0 or -ENOMEM; ends with _fini() also then. */
+int supafs_sb_auth_init(
+	struct supafs_sb_auth *a, const struct supafs_supabase_config *cfg, const char *bearer);
+void supafs_sb_auth_fini(struct supafs_sb_auth *a);
+/* A reference to the one to send now (renewed when its end is near); NULL: none. */
+struct supafs_sb_token *supafs_sb_token_get(struct supafs_sb_auth *a, struct supafs_call *call);
+/* The server has refused *token: true when there is another one, which then replaces it. */
+bool supafs_sb_token_renew(
+	struct supafs_sb_auth *a, struct supafs_call *call, struct supafs_sb_token **token);
+struct supafs_sb_token *supafs_sb_token_unref(struct supafs_sb_token *t);
+/* May it stand in a header? */
+bool supafs_sb_secret_ok(const char *s);
 /* Role of a legacy JWT key, out of its payload: "anon", "service_role"; false if it has none. */
 bool supafs_sb_key_role(const char *key, char *ret_role, size_t size);

@@ -28,8 +28,10 @@ void supafs_sb_req_init(struct supafs_sb_req *q, struct supafs_sb *sb,
 	supafs_http_reply_init(&q->reply);
 	note(q, supafs_buf_addf(&q->url, "%s%s", sb->base_url, route));
 	supafs_sb_req_header_line(q, sb->header_apikey);
-	if (sb->header_auth)
-		supafs_sb_req_header_line(q, sb->header_auth);
+	if (sb->auth.used) {
+		q->token_at = q->n_headers;
+		supafs_sb_req_header_line(q, ""); /* which one is settled when it is sent */
+	}
 }
 
 void supafs_sb_req_fini(struct supafs_sb_req *q)
@@ -39,6 +41,7 @@ void supafs_sb_req_fini(struct supafs_sb_req *q)
 	for (size_t i = 0; i < SUPAFS_SB_TEXTS; i++)
 		supafs_buf_fini(&q->texts[i]);
 	supafs_http_reply_fini(&q->reply);
+	q->token = supafs_sb_token_unref(q->token);
 }
 
 void supafs_sb_req_bucket(struct supafs_sb_req *q)
@@ -111,28 +114,48 @@ static int build_failed(struct supafs_sb_req *q, struct supafs_fault *fault)
 		"Local", r == -ENOMEM ? "out of memory" : "the request could not be made");
 }
 
-int supafs_sb_req_perform(struct supafs_sb_req *q, struct supafs_call *call, enum supafs_op op,
+static int send_once(struct supafs_sb_req *q, struct supafs_call *call, enum supafs_op op,
 	struct supafs_fault *fault)
 {
 	struct supafs_str json = supafs_buf_str(&q->json);
 	struct supafs_http_source json_source = supafs_http_source_mem(&json);
-	struct supafs_http_request req = {
+	const struct supafs_http_request req = {
 		.method = q->method,
+		.url = supafs_buf_cstr(&q->url),
 		.headers = q->headers,
 		.body = q->source ? q->source : (json.n > 0 ? &json_source : NULL),
 		.sink = q->sink,
 	};
-	int r = build_failed(q, fault);
+	int r;
 
-	if (r < 0)
-		return r;
-	req.url = supafs_buf_cstr(&q->url);
+	if (q->token_at > 0)
+		q->headers[q->token_at] = q->token->header;
 	r = supafs_http_perform(q->sb->http, call, &req, &q->reply);
 	if (r < 0)
 		return supafs_errors_transport(r, &q->reply, fault);
 	if (q->reply.status < 200 || q->reply.status > 299)
 		return supafs_errors_reply(&q->reply, op, fault);
 	return 0;
+}
+
+int supafs_sb_req_perform(struct supafs_sb_req *q, struct supafs_call *call, enum supafs_op op,
+	struct supafs_fault *fault)
+{
+	int r = build_failed(q, fault);
+
+	if (r < 0)
+		return r;
+	if (q->token_at > 0 && !q->token)
+		q->token = supafs_sb_token_get(&q->sb->auth, call);
+	r = send_once(q, call, op, fault);
+	/* No byte of a refused request was heeded: it may go out again as it is. */
+	if (r < 0 && fault->class == SUPAFS_FAULT_AUTH &&
+		supafs_sb_token_renew(&q->sb->auth, call, &q->token)) {
+		supafs_http_reply_fini(&q->reply);
+		supafs_http_reply_init(&q->reply);
+		r = send_once(q, call, op, fault);
+	}
+	return r;
 }
 
 int supafs_sb_req_json_reply(struct supafs_sb_req *q, struct supafs_call *call, enum supafs_op op,
