@@ -20,6 +20,7 @@
 
 #include "supabase_priv.h"
 
+#define SCHEME         "Authorization: Bearer "
 #define RENEW_AHEAD_NS (30 * SUPAFS_NS_PER_S) /* before its `exp` a token is as good as expired */
 #define RENEW_PAUSE_NS SUPAFS_NS_PER_S        /* between two questions in vain */
 
@@ -68,7 +69,7 @@ static struct supafs_sb_token *token_new(const char *text)
 		return NULL;
 	t->refs = 1;
 	t->end_ns = end_of(text);
-	t->header = supafs_secret_join(SUPAFS_STR("Authorization: Bearer "), supafs_str_of(text));
+	t->header = supafs_secret_join(SUPAFS_STR(SCHEME), supafs_str_of(text));
 	if (!t->header) {
 		free(t);
 		return NULL;
@@ -178,15 +179,12 @@ static void end_asking(struct supafs_sb_auth *a, struct supafs_sb_token *made)
 static struct supafs_sb_token *ask(struct supafs_sb_auth *a, const struct supafs_sb_token *old)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
-	struct supafs_sb_token *made;
 
 	supafs_buf_init_secret(&text, SUPAFS_SECRET_MAX);
-	if (a->refresh(a->refresh_ctx, &text) < 0 || !supafs_sb_secret_ok(supafs_buf_cstr(&text)))
+	if (a->refresh(a->refresh_ctx, &text) < 0 || !supafs_sb_secret_ok(supafs_buf_cstr(&text)) ||
+		strcmp(supafs_buf_cstr(&text), old->header + strlen(SCHEME)) == 0)
 		return NULL;
-	made = token_new(supafs_buf_cstr(&text));
-	if (made && strcmp(made->header, old->header) == 0)
-		made = supafs_sb_token_unref(made);
-	return made;
+	return token_new(supafs_buf_cstr(&text));
 }
 
 /* A reference to a newer one than `old`, or NULL. */
