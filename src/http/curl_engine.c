@@ -36,6 +36,7 @@ enum {
 	CA_MAX = 4 << 20,  /* bytes of a PEM file */
 	IDLE_HANDLES = 32, /* easy handles kept for the next request */
 	STALL_LOOKS = 4,   /* times within the stall timeout that a transfer is looked at */
+	DEAD_RATE = 16,    /* bytes a second: slower than that is no transfer any more */
 };
 
 struct engine {
@@ -207,12 +208,14 @@ static void heed_pokes(struct engine *e)
 		heed(e, transfer_of(it));
 }
 
-/* True when no byte has moved for the stall time; notes it when one has. */
+/* True when next to nothing has moved for the stall time: what drips byte by byte would hold up its
+ * caller as long as silence does. Notes it when enough has. */
 static bool silent(const struct engine *e, struct supafs_transfer *t, int64_t now)
 {
 	const uint64_t moved = supafs_curl_moved(t);
+	const uint64_t enough = (uint64_t)(e->stall_ns / SUPAFS_NS_PER_S) * DEAD_RATE;
 
-	if (moved != t->moved) {
+	if (moved < t->moved || moved - t->moved > enough) {
 		t->moved = moved;
 		t->moved_ns = now;
 	}

@@ -44,7 +44,7 @@ struct supafs_transfer {
 	uint64_t error_bytes; /* of an error body, kept or not */
 	int error;            /* what a source, sink or bound wants as the result */
 	int64_t started_ns;
-	int64_t moved_ns; /* when a byte was last seen to move */
+	int64_t moved_ns; /* when enough was last seen to move */
 	uint64_t moved;   /* sum of all counters at that time */
 	char curl_error[CURL_ERROR_SIZE];
 

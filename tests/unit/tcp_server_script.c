@@ -94,15 +94,25 @@ static bool silence_body(struct tcp_conn *c)
 	return tcp_pause_ms(c, -1);
 }
 
-static bool drip(struct tcp_conn *c)
+static bool drops(struct tcp_conn *c, int every_ms)
 {
 	if (!tcp_sends(c, OK_HEAD "Content-Length: 20\r\n\r\n"))
 		return false;
 	for (int i = 0; i < 20; i++) {
-		if (!tcp_pause_ms(c, 40) || !tcp_sends(c, "x"))
+		if (!tcp_pause_ms(c, every_ms) || !tcp_sends(c, "x"))
 			return false;
 	}
 	return true;
+}
+
+static bool drip(struct tcp_conn *c)
+{
+	return drops(c, 40);
+}
+
+static bool trickle(struct tcp_conn *c)
+{
+	return drops(c, 250);
 }
 
 static bool huge_headers(struct tcp_conn *c)
@@ -269,6 +279,7 @@ bool tcp_script(struct tcp_conn *c)
 		{"/silence", silence},
 		{"/silence-body", silence_body},
 		{"/drip", drip},
+		{"/trickle", trickle},
 		{"/huge-headers", huge_headers},
 		{"/endless", endless_body},
 		{"/endless-error", endless_error},

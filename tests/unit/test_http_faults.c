@@ -89,6 +89,21 @@ static void slow_is_not_silent(void **state)
 	http_exchange_end(&x);
 }
 
+/* A byte now and then is as good as none: 4 a second are under the least rate. */
+static void trickle_is_silent(void **state)
+{
+	struct http_fixture f;
+	struct http_exchange x;
+
+	(void)state;
+	http_fixture_start(&f, (struct http_knobs){.stall_ms = 1000});
+	assert_int_equal(http_exchange_simple(&x, &f, SUPAFS_HTTP_GET, "/trickle"), -ETIMEDOUT);
+	assert_int_equal(x.reply.progress, SUPAFS_HTTP_REPLY_PART);
+	assert_true(x.reply.total_ns >= 990 * SUPAFS_NS_PER_MS);
+	http_exchange_end(&x);
+	http_fixture_stop(&f);
+}
+
 static void deadline(void **state)
 {
 	struct http_fixture f;
@@ -470,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(broken_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(broken_headers, setup, teardown),
+		cmocka_unit_test(trickle_is_silent),
 		cmocka_unit_test_setup_teardown(slow_is_not_silent, setup, teardown),
 		cmocka_unit_test(deadline),
 		cmocka_unit_test(refused),

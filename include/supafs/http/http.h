@@ -120,7 +120,7 @@ struct supafs_http {
  * another one. `ret_reply` must be initialised; it is filled as far as things went,
  * also on failure.
  * Returns 0 when a whole reply of any status came; -EINTR (call cancelled), -ETIMEDOUT
- * (call's deadline, or silence: no byte either way for the stall time), -ECONNREFUSED,
+ * (call's deadline, or silence: next to no byte either way for the stall time), -ECONNREFUSED,
  * -EHOSTUNREACH (no address, no route), -ECONNRESET (broken in the middle, short body
  * included), -EPROTO (no HTTP, headers or body over their bound), -ECONNABORTED
  * (TLS: certificate refused), -ENOMEM, -ESHUTDOWN, or what a source or sink returned.
@@ -146,8 +146,8 @@ struct supafs_http_config {
 	unsigned max_connections; /* transfers at once, paused ones not counted; more wait in
 				     line. Each has a connection of its own, in HTTP/2 too */
 	uint64_t connect_timeout_ms;
-	uint64_t stall_timeout_ms; /* silence in both directions ends a transfer; paused ones
-				      excepted */
+	uint64_t stall_timeout_ms; /* silence in both directions ends a transfer, and so do fewer
+				      than 16 bytes a second for that long; paused ones excepted */
 };
 /* Copies what it needs. 0, -ENOMEM, -EINVAL (cacert unreadable), -EAGAIN (no thread). */
 int supafs_http_new_curl(const struct supafs_http_config *cfg, struct supafs_http **ret_http);
