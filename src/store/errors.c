@@ -118,7 +118,8 @@ static const struct supafs_error_row rows[] = {
 	/* No code: the framework's, the gateway's and the CDN's replies, by words, then by status. */
 	{NULL, "no Route matched", 404, 404, 0, -EIO, F(PERMANENT), false, "NotStorage"},
 	{NULL, "expired", 401, 401, 0, -EACCES, F(AUTH), false, "TokenExpired"},
-	{NULL, NULL, 300, 399, 0, -EIO, F(PERMANENT), false, "NotStorage"},
+	/* A portal or a page of maintenance: it goes away. At the start the probe tells it. */
+	{NULL, NULL, 300, 399, 0, -EIO, F(TRANSIENT), true, "NotStorage"},
 	{NULL, NULL, 400, 400, 0, -EINVAL, F(PERMANENT), false, NULL},
 	{NULL, NULL, 401, 401, 0, -EACCES, F(AUTH), false, "TokenInvalid"},
 	{NULL, NULL, 402, 402, 0, -EDQUOT, F(DENIED), false, NULL},
@@ -311,7 +312,7 @@ int supafs_errors_bad_reply(const struct supafs_http_reply *r, struct supafs_fau
 	bool html = looks_html(supafs_buf_str(&r->body));
 
 	if (html)
-		(void)supafs_fault_set(fault, -EIO, SUPAFS_FAULT_PERMANENT, "NotStorage",
+		(void)supafs_fault_set(fault, -EIO, SUPAFS_FAULT_TRANSIENT, "NotStorage",
 			"the reply is a web page, not the Storage API's");
 	else
 		(void)supafs_fault_set(fault, -EIO, SUPAFS_FAULT_TRANSIENT, "BadReply",

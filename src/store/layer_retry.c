@@ -4,7 +4,8 @@
  * call's deadline, and a budget, so that an outage does not become a storm of retries.
  *
  * The budget is a bucket of tokens: each operation puts `budget` in, each retry takes one out, at
- * most `budget_burst` stay in it. One store is one host, so the bucket is the host's.
+ * most `budget_burst` stay in it. Without a token a retry waits for about `cap_ms`. One store is
+ * one host, so the bucket is the host's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,20 +64,23 @@ static bool take_token_locked(struct supafs_retry *rt)
 	return true;
 }
 
-/* Draws the wait before the next try; -1 when the budget is spent. */
+/* Draws the wait before the next try. When the budget is spent it is a long one: all together then
+ * cause few requests, and an outage of seconds is still not seen by many at once. */
 static int64_t draw_wait_ms(struct supafs_tries *t)
 {
 	struct supafs_retry *rt = t->rt;
 	unsigned shift = t->since - 1 < SHIFT_MAX ? t->since - 1 : SHIFT_MAX;
 	uint64_t most = rt->cfg.base_ms << shift;
-	int64_t ms;
+	int64_t ms = 0;
 
 	if (most > rt->cfg.cap_ms || most >> shift != rt->cfg.base_ms)
 		most = rt->cfg.cap_ms;
 	SUPAFS_SCOPED_LOCK(&rt->lock);
-	if (!take_token_locked(rt))
-		return -1;
-	ms = most > 0 ? (int64_t)supafs_rng_below(&rt->rng, most) : 0;
+	if (!take_token_locked(rt)) {
+		most = rt->cfg.cap_ms / 2;
+		ms = (int64_t)(rt->cfg.cap_ms - most);
+	}
+	ms += most > 0 ? (int64_t)supafs_rng_below(&rt->rng, most) : 0;
 	return t->fault->retry_after_ms > ms ? t->fault->retry_after_ms : ms;
 }
 
@@ -99,8 +103,6 @@ static bool wait_for_next(struct supafs_tries *t, int *r)
 	if (t->rt->cfg.max_attempts > 0 && t->since >= t->rt->cfg.max_attempts)
 		return false;
 	ms = draw_wait_ms(t);
-	if (ms < 0)
-		return false;
 	wait_ns = ms * SUPAFS_NS_PER_MS;
 	if (!fits_deadline(t->call, wait_ns))
 		return false;

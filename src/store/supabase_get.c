@@ -89,6 +89,7 @@ static int refuse(struct download *d, int error, enum supafs_fault_class class, 
 	return error;
 }
 
+/* Something between here and there may have answered: such a reply is tried again, a few times. */
 /* A compressing proxy weakens the tag; the opaque part is the same. */
 static const char *strong(const char *etag)
 {
@@ -100,7 +101,7 @@ static int check_etag(struct download *d, const struct supafs_http_reply *r)
 	const char *pinned = d->args->version->etag;
 
 	if (r->etag[0] == '\0')
-		return refuse(d, -EIO, SUPAFS_FAULT_PERMANENT, "NoETag",
+		return refuse(d, -EIO, SUPAFS_FAULT_RACE, "NoETag",
 			"the reply has no ETag, so its version cannot be checked");
 	if (pinned[0] && strcmp(strong(pinned), strong(r->etag)) != 0)
 		return refuse(d, -ESTALE, SUPAFS_FAULT_CONFLICT, "Changed",
@@ -141,7 +142,7 @@ static int download_begin(void *ctx, const struct supafs_http_reply *r)
 		if (a->offset == 0 && a->length == a->version->size)
 			return 0;
 	}
-	return refuse(d, -EIO, SUPAFS_FAULT_PERMANENT, "RangeIgnored",
+	return refuse(d, -EIO, SUPAFS_FAULT_RACE, "RangeIgnored",
 		"the reply is not the part of the object that was asked for");
 }
 

@@ -173,7 +173,8 @@ static const struct answer answers[] = {
 		"NotStorage", false},
 	{404, "<html>nginx</html>", LIST, -EIO, F(PERMANENT), 404, "NotStorage", false},
 	{405, "", PUT, -EIO, F(PERMANENT), 405, "NotStorage", false},
-	{301, "", GET, -EIO, F(PERMANENT), 301, "NotStorage", false},
+	{301, "", GET, -EIO, F(TRANSIENT), 301, "NotStorage", true},
+	{307, "", PUT, -EIO, F(TRANSIENT), 307, "NotStorage", true},
 	{400, "", PUT, -EINVAL, F(PERMANENT), 400, "", false},
 	{400,
 		"{\"statusCode\":400,\"code\":\"FST_ERR_BAD_URL\",\"error\":\"Bad Request\","
@@ -400,7 +401,8 @@ static void test_bad_reply(void **state)
 	assert_int_equal(supafs_buf_adds(&r.body, "\r\n <!doctype html>"), 0);
 	assert_int_equal(supafs_errors_bad_reply(&r, &f), -EIO);
 	assert_string_equal(f.code, "NotStorage");
-	assert_int_equal(f.class, SUPAFS_FAULT_PERMANENT);
+	assert_int_equal(f.class, SUPAFS_FAULT_TRANSIENT);
+	assert_true(f.ambiguous);
 	supafs_http_reply_fini(&r);
 }
 

@@ -367,28 +367,35 @@ static void test_cancelled(void **state)
 	end(&b);
 }
 
-/* An outage: after the burst is spent, operations fail at once; successes earn retries again. */
+static int64_t failing_info_ms(struct bench *b)
+{
+	const int64_t began = now_ms(b);
+
+	assert_int_equal(info(b, "k", NULL), -EIO);
+	assert_int_equal(b->f.attempts, 5);
+	return now_ms(b) - began;
+}
+
+/* An outage: after the burst is spent, there are only long pauses; each operation earns a part of a
+ * quick retry again. */
 static void test_budget(void **state)
 {
 	struct supafs_retry_config cfg = usual;
 	struct bench b;
 
 	(void)state;
+	cfg.base_ms = 1;
 	cfg.budget = 0.25;
 	cfg.budget_burst = 6;
 	begin(&b, &cfg, 0);
 	assert_int_equal(put(&b, "k", "x", false, NULL), 0);
-	fail_next(&b, SUPAFS_OP_INFO, 20, -EIO, F(TRANSIENT));
-	assert_int_equal(info(&b, "k", NULL), -EIO);
-	assert_int_equal(b.f.attempts, 5); /* 4 retries of the 6 */
-	assert_int_equal(info(&b, "k", NULL), -EIO);
-	assert_int_equal(b.f.attempts, 3);
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(info(&b, "k", NULL), -EIO);
-		assert_int_equal(b.f.attempts, 1);
-	}
-	assert_int_equal(info(&b, "k", NULL), -EIO); /* four operations earned one */
-	assert_int_equal(b.f.attempts, 2);
+	fail_next(&b, SUPAFS_OP_INFO, 25, -EIO, F(TRANSIENT));
+	assert_in_range(failing_info_ms(&b), 0, 20);      /* 4 retries of the 6 */
+	assert_in_range(failing_info_ms(&b), 1000, 2020); /* 2, and 2 without */
+	assert_in_range(failing_info_ms(&b), 2000, 4000);
+	assert_in_range(failing_info_ms(&b), 2000, 4000);
+	assert_in_range(failing_info_ms(&b), 1500, 3010); /* four operations earned one */
+	assert_int_equal(info(&b, "k", NULL), 0);
 	end(&b);
 }
 

@@ -80,8 +80,9 @@ enum supafs_fault_class {
 	SUPAFS_FAULT_NONE,
 	SUPAFS_FAULT_TRANSIENT, /* network, 5xx, 520–524, 544, lock time-outs: try again */
 	SUPAFS_FAULT_THROTTLED, /* 429, SlowDown: try again, later */
-	SUPAFS_FAULT_RACE,   /* the blob moved between the server's steps (API §3.6): look again */
-	SUPAFS_FAULT_AUTH,   /* token refused: refresh it once, else permanent */
+	SUPAFS_FAULT_RACE, /* the blob moved between the server's steps (API §3.6), or something on
+			      the way answered a get: look again, a few times */
+	SUPAFS_FAULT_AUTH, /* token refused: refresh it once, else permanent */
 	SUPAFS_FAULT_DENIED, /* the policy says no */
 	SUPAFS_FAULT_MISSING,
 	SUPAFS_FAULT_CONFLICT, /* exists, not empty, changed */
@@ -362,7 +363,7 @@ struct supafs_retry_config {
 	unsigned max_attempts;    /* 0: until the call's deadline */
 	uint64_t base_ms, cap_ms; /* exponential with full jitter: below(min(cap, base·2^n)) */
 	double budget;         /* share of retries over requests a host may cause, e.g. 0.2 … */
-	unsigned budget_burst; /* … above a burst of so many */
+	unsigned budget_burst; /* … above a burst of so many; more wait for cap/2 … cap each */
 };
 /* Repeats what failed transiently, within the call's deadline: what cannot be repeated before the
  * deadline is not, and the last error stands. A RACE is repeated at most 5 times. Ambiguous writes
