@@ -1,47 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changing a content: before a write it becomes dirty, with a spool over what it was; missing bytes
- * are fetched. States and transitions: content.c.
+ * are fetched. What a record of the journal promises is not changed: the content then gets another
+ * spool, empty or a clone, and leaves the old one to the record (journal.h). States and
+ * transitions: content.c.
  */
 #include <assert.h>
 #include <stdlib.h>
 
-#include "content.h"
-
-/* A background upload of bytes that are about to change is not worth its time. One whose last byte
- * is on its way can be stopped no more (send.c). */
-static void stop_background(struct vfs_content *c)
-{
-	SUPAFS_SCOPED_LOCK(&c->call_lock);
-	if (c->send_call)
-		supafs_call_cancel(c->send_call);
-}
+#include "journal.h"
+#include "queue.h"
 
 /* What a change needs, made before the locks are taken. */
 struct body {
 	unsigned stamp;
+	bool foreign;   /* `base` lies under another key than ours */
+	bool keep_base; /* the spool is a clone */
 	struct supafs_spool *spool;
 	struct supafs_content *base;
+	struct supafs_spool_map map; /* of what stays promised in the same file */
+	struct supafs_range *ranges;
+	struct vfs_retired *retired; /* a place for what readers may still use */
+};
+
+/* Which bytes are about to change. */
+struct change {
+	bool cut;      /* no byte will be left */
+	uint64_t from; /* bytes below stay */
 };
 
 static void body_fini(struct body *b)
 {
 	b->spool = supafs_spool_free(b->spool);
 	b->base = supafs_content_unref(b->base);
+	free(b->ranges);
+	free(b->retired);
 }
 
 /* Which object the new spool lies over: the reference's, or what the server has under our key. */
 static int base_of(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
-	struct vfs_reference *ret, unsigned *ret_stamp, bool *ret_spool)
+	struct vfs_reference *ret, struct body *b, bool *ret_spool)
 {
 	struct vfs_place place;
 	bool own;
 
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		*ret_stamp = c->stamp;
+		b->stamp = c->stamp;
 		*ret_spool = c->spool != NULL;
 		own = c->ref == NULL;
+		b->foreign = !own;
 		if (c->ref)
 			*ret = *c->ref;
 		else
@@ -64,7 +72,7 @@ static int make_body(struct supafs_vfs *v, struct vfs_node *node, struct vfs_con
 {
 	struct vfs_reference from;
 	bool there;
-	int r = base_of(v, node, c, &from, &ret->stamp, &there);
+	int r = base_of(v, node, c, &from, ret, &there);
 
 	if (cut && r == -ESTALE) {
 		from.n = 0;
@@ -78,6 +86,40 @@ static int make_body(struct supafs_vfs *v, struct vfs_node *node, struct vfs_con
 	return supafs_content_get(v->cfg.data, vfs_key_full(&from.key), &from.version, &ret->base);
 }
 
+/* The record keeps what it promises; the content goes on without it. */
+static void leave_promise_locked(struct vfs_content *c, struct body *b)
+{
+	struct vfs_promise *p = c->promise;
+
+	if (!p || !p->stands || (!p->current && !p->shared))
+		return;
+	if (b->ranges) {
+		free(p->ranges);
+		p->ranges = supafs_steal(&b->ranges);
+		p->map = b->map;
+		p->shared = true;
+	} else if (b->spool && c->spool) {
+		p->old = supafs_steal(&c->spool);
+		p->shared = false;
+	} else if (c->ref) {
+		p->ref = supafs_steal(&c->ref);
+	}
+	p->current = false;
+}
+
+static void change_base_locked(struct vfs_content *c, struct body *b)
+{
+	/* What lingers here belonged to bytes that are complete, or are not wanted any more. */
+	if (c->base && b->retired) {
+		b->retired->base = c->base;
+		vfs_content_retire_locked(c, supafs_steal(&b->retired));
+	} else {
+		(void)supafs_content_unref(c->base);
+	}
+	c->base = supafs_steal(&b->base);
+	c->foreign_base = b->foreign && c->base;
+}
+
 static int install_locked(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
 	struct body *b) SUPAFS_REQUIRES(v->ns);
 static int install_locked(
@@ -85,15 +127,18 @@ static int install_locked(
 {
 	int r;
 
+	leave_promise_locked(c, b);
+	if (c->promise) { /* of other bytes */
+		c->promise->look = false;
+		c->promise->nonce[0] = '\0';
+		free(supafs_steal(&c->promise->upload));
+	}
 	if (b->spool) {
 		free(c->ref);
 		c->ref = NULL;
 		c->spool = supafs_steal(&b->spool);
-		/* A base that lingers here belonged to bytes that are long complete. */
-		struct supafs_content *old = c->base;
-
-		c->base = supafs_steal(&b->base);
-		b->base = old;
+		if (!b->keep_base)
+			change_base_locked(c, b);
 	}
 	c->attrs_wait = false;
 	c->background = false;
@@ -113,36 +158,133 @@ static int become_dirty(
 		return r;
 	SUPAFS_SCOPED_LOCK(&v->ns);
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	if (c->stamp != b.stamp || c->state == VFS_UPLOADING || c->state == VFS_DIRTY)
+	if (c->stamp != b.stamp || c->claimed || c->state == VFS_UPLOADING || c->state == VFS_DIRTY)
 		return 0;
 	return install_locked(v, node, c, &b);
+}
+
+/* Must the record's bytes be left to it first? */
+static bool promised_locked(const struct vfs_content *c, const struct change *ch)
+{
+	const struct vfs_promise *p = c->promise;
+
+	return p && p->stands && (p->current || (p->shared && ch->from < p->size));
+}
+
+/* A body beside the one that is promised. With the claim: nobody changes or sends the content. */
+static int make_other_body(struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c,
+	const struct change *ch, struct body *b)
+{
+	struct supafs_spool *spool;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		spool = c->spool;
+	}
+	if (!spool)
+		return make_body(v, node, c, ch->cut, b);
+	b->retired = calloc(1, sizeof(*b->retired));
+	if (!b->retired)
+		return -ENOMEM;
+	if (ch->cut)
+		return supafs_spool_new(v->cfg.spool, 0, &b->spool);
+	if (ch->from >= supafs_spool_size(spool))
+		return supafs_spool_map(spool, &b->map, &b->ranges);
+	b->keep_base = true;
+	return supafs_spool_clone(spool, &b->spool);
+}
+
+static int leave_promise(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	const struct change *ch)
+{
+	supafs_cleanup(body_fini) struct body b = {0};
+	struct vfs_content *c = node->content;
+	bool needed;
+	int r = vfs_content_claim(c, call);
+
+	if (r != 0)
+		return r;
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		needed = promised_locked(c, ch);
+	}
+	if (needed)
+		r = make_other_body(v, node, c, ch, &b);
+	{
+		SUPAFS_SCOPED_LOCK(&v->ns);
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		c->claimed = false;
+		if (needed && r == 0)
+			r = install_locked(v, node, c, &b);
+		supafs_cond_broadcast(&c->cond);
+	}
+	return r;
+}
+
+enum way {
+	WAY_OPEN,
+	WAY_BUSY,
+	WAY_PROMISED,
+	WAY_SETTLED
+};
+
+/* What is between a writer and the spool? Open: he is in. */
+static enum way enter_locked(struct vfs_content *c, const struct change *ch, bool *ret_stop)
+{
+	*ret_stop = c->state == VFS_UPLOADING && c->background;
+	if (c->state == VFS_UPLOADING || c->claimed)
+		return WAY_BUSY;
+	if (promised_locked(c, ch))
+		return WAY_PROMISED;
+	if (c->state != VFS_DIRTY)
+		return WAY_SETTLED;
+	c->writers++;
+	return WAY_OPEN;
+}
+
+static int begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, const struct change *ch)
+{
+	struct vfs_content *c = node->content; /* ours: the caller holds a reference */
+	enum way way = WAY_BUSY;
+	bool stop = false, stopped = false;
+	int r = 0;
+
+	while (r == 0) {
+		{
+			SUPAFS_SCOPED_LOCK(&c->lock);
+			if (c->epoch == epoch)
+				way = enter_locked(c, ch, &stop);
+			else
+				r = -ESTALE;
+		}
+		if (r != 0 || way == WAY_OPEN)
+			break;
+		if (stop)
+			vfs_content_stop(c);
+		stopped = stopped || stop;
+		if (way == WAY_BUSY)
+			r = vfs_content_wait(c, call);
+		else if (way == WAY_PROMISED)
+			r = leave_promise(v, node, call, ch);
+		else
+			r = become_dirty(v, node, c, ch->cut);
+	}
+	if (r != 0 && stopped) /* nobody else would send what was stopped for nothing */
+		vfs_queue_look(v, node);
+	return r;
 }
 
 int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	unsigned epoch, bool cut)
 {
-	struct vfs_content *c = node->content; /* ours: the caller holds a reference */
-	int r = 0;
+	return begin(v, node, call, epoch, &(const struct change){.cut = cut});
+}
 
-	while (r == 0) {
-		bool busy, background;
-
-		{
-			SUPAFS_SCOPED_LOCK(&c->lock);
-			if (c->epoch != epoch)
-				return -ESTALE;
-			if (c->state == VFS_DIRTY) {
-				c->writers++;
-				return 0;
-			}
-			busy = c->state == VFS_UPLOADING;
-			background = busy && c->background;
-		}
-		if (background)
-			stop_background(c);
-		r = busy ? vfs_content_wait(c, call) : become_dirty(v, node, c, cut);
-	}
-	return r;
+int vfs_content_begin_at(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, uint64_t from)
+{
+	return begin(v, node, call, epoch, &(const struct change){.from = from});
 }
 
 void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed)
@@ -221,15 +363,15 @@ static int fill_write(void *ctx, const void *p, size_t n)
 	return r == -EAGAIN ? -EIO : r;
 }
 
-static int fill_spool(struct supafs_spool *spool, struct supafs_content *base,
-	struct supafs_call *call, const uint64_t range[2], struct supafs_fault *fault)
+int vfs_fill(const struct vfs_bytes *b, struct supafs_call *call, uint64_t off, uint64_t n,
+	struct supafs_fault *fault)
 {
-	uint64_t off, n;
+	const uint64_t from = off, len = n;
 
-	while (supafs_spool_missing(spool, range[0], range[1], &off, &n)) {
-		struct filler f = {spool, off};
+	while (supafs_spool_missing(b->spool, from, len, &off, &n)) {
+		struct filler f = {b->spool, off};
 		const struct supafs_sink sink = {fill_write, &f};
-		int r = supafs_content_fetch(base, call, off, n, &sink, fault);
+		int r = supafs_content_fetch(b->base, call, off, n, &sink, fault);
 
 		if (r != 0) /* what it lay over is gone: nothing is mixed */
 			return r == -ENOENT ? -ESTALE : r;
@@ -237,24 +379,27 @@ static int fill_spool(struct supafs_spool *spool, struct supafs_content *base,
 	return 0;
 }
 
-int vfs_content_fill(struct vfs_content *c, struct supafs_call *call, uint64_t off, uint64_t n,
-	struct supafs_fault *fault)
+bool vfs_content_join_locked(struct vfs_content *c, struct vfs_bytes *ret)
 {
-	return fill_spool(c->spool, c->base, call, (const uint64_t[2]){off, n}, fault);
+	if (!c->spool)
+		return false;
+	c->io++;
+	*ret = (struct vfs_bytes){c->spool, c->base};
+	return true;
 }
 
 int vfs_content_complete(
 	struct vfs_content *c, struct supafs_call *call, struct supafs_fault *fault)
 {
+	struct vfs_bytes b;
 	int r;
 
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		if (!c->spool)
+		if (!vfs_content_join_locked(c, &b))
 			return 0;
-		vfs_content_io_begin_locked(c);
 	}
-	r = vfs_content_fill(c, call, 0, UINT64_MAX, fault);
+	r = vfs_fill(&b, call, 0, UINT64_MAX, fault);
 	vfs_content_io_end(c);
 	return r;
 }
@@ -276,7 +421,8 @@ void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct su
 	if (vfs_content_complete(c, call, &fault) != 0 || make_body(v, node, c, false, &b) != 0 ||
 		!b.spool)
 		return;
-	if (b.base && fill_spool(b.spool, b.base, call, (const uint64_t[2]){0, UINT64_MAX}, &fault))
+	if (b.base && vfs_fill(&(const struct vfs_bytes){b.spool, b.base}, call, 0, UINT64_MAX,
+			      &fault) != 0)
 		return; /* its readers will get ESTALE */
 
 	SUPAFS_SCOPED_LOCK(&c->lock);

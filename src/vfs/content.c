@@ -41,6 +41,8 @@
 
 #include "supafs/util/cleanup.h"
 
+#include "journal.h"
+
 /* Spool or reference as the table says? */
 static bool body_valid(const struct vfs_content *c)
 {
@@ -54,10 +56,10 @@ static bool body_valid(const struct vfs_content *c)
 	case VFS_SAVED:
 		return spool && supafs_spool_complete(c->spool);
 	case VFS_DIRTY:
-	case VFS_HELD:
 		return spool;
 	case VFS_REFERENCE:
 		return ref && c->writers == 0;
+	case VFS_HELD:
 	case VFS_QUEUED:
 	case VFS_FAILED:
 		return spool || ref;
@@ -77,6 +79,8 @@ static bool valid_locked(const struct vfs_content *c)
 	if (c->spool && !c->base && !supafs_spool_complete(c->spool))
 		return false;
 	if (c->attrs_wait && !sent && c->state != VFS_UPLOADING)
+		return false;
+	if (c->promise && c->promise->stands && (sent || (c->promise->current && c->writers > 0)))
 		return false;
 	return body_valid(c) && !(c->pending && sent);
 }
@@ -103,6 +107,40 @@ bool vfs_state_unsent(enum vfs_state state)
 /* --- Life ----------------------------------------------------------------------------------------
  */
 
+static struct vfs_retired *take_retired_locked(struct vfs_content *c)
+{
+	return c->io == 0 ? supafs_steal(&c->retired) : NULL;
+}
+
+static void free_retired(struct vfs_retired *r)
+{
+	while (r) {
+		struct vfs_retired *next = r->next;
+
+		(void)supafs_spool_free(r->spool);
+		(void)supafs_content_unref(r->base);
+		free(r);
+		r = next;
+	}
+}
+
+void vfs_content_retire_locked(struct vfs_content *c, struct vfs_retired *r)
+{
+	r->next = c->retired;
+	c->retired = r;
+}
+
+void vfs_content_sweep(struct vfs_content *c)
+{
+	struct vfs_retired *gone;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		gone = take_retired_locked(c);
+	}
+	free_retired(gone);
+}
+
 void vfs_content_destroy(struct vfs_content *c)
 {
 	if (!c)
@@ -110,12 +148,15 @@ void vfs_content_destroy(struct vfs_content *c)
 	c->base = supafs_content_unref(c->base);
 	c->spool = supafs_spool_free(c->spool);
 	free(c->ref);
+	free_retired(c->retired);
+	vfs_promise_free(c->promise);
 	supafs_buf_fini(&c->user);
 	free(c->mime);
 	free(c->cache_control);
 	supafs_cond_fini(&c->cond);
 	supafs_mutex_fini(&c->lock);
 	supafs_mutex_fini(&c->call_lock);
+	supafs_mutex_fini(&c->record_lock);
 	free(c);
 }
 
@@ -127,6 +168,7 @@ struct vfs_content *vfs_content_new(const struct supafs_attr *attr)
 		return NULL;
 	supafs_mutex_init(&c->lock);
 	supafs_mutex_init(&c->call_lock);
+	supafs_mutex_init(&c->record_lock);
 	supafs_cond_init(&c->cond);
 	supafs_buf_init(&c->user, SUPAFS_PAIRS_MAX);
 	if (attr) {
@@ -266,6 +308,13 @@ static bool same_content(const struct vfs_content *c, const struct supafs_attr *
 	return vfs_version_alike(&c->version, &attr->version);
 }
 
+bool vfs_content_superseded(struct vfs_content *c, const struct supafs_attr *attr)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->open > 0 && !c->unlinked && !c->attrs_wait && !vfs_state_unsent(c->state) &&
+	       !same_content(c, attr);
+}
+
 static void take_over_locked(struct vfs_content *c, const struct supafs_attr *attr)
 {
 	c->version = attr->version;
@@ -340,13 +389,19 @@ void vfs_content_io_begin_locked(struct vfs_content *c)
 
 void vfs_content_io_end(struct vfs_content *c)
 {
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	assert(c->io > 0);
-	c->io--;
-	supafs_cond_broadcast(&c->cond);
+	struct vfs_retired *gone;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		assert(c->io > 0);
+		c->io--;
+		gone = take_retired_locked(c);
+		supafs_cond_broadcast(&c->cond);
+	}
+	free_retired(gone);
 }
 
-int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
+static int wait_for(struct vfs_content *c, struct supafs_call *call, bool claim)
 {
 	struct vfs_wait w;
 	int r = 0;
@@ -354,9 +409,42 @@ int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
 	vfs_wait_begin(&w, call, &c->lock, &c->cond);
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		while (r == 0 && c->state == VFS_UPLOADING)
+		while (r == 0 &&
+			(c->state == VFS_UPLOADING || c->claimed || (claim && c->writers > 0)))
 			r = vfs_wait_step(&w);
+		if (r == 0 && claim)
+			c->claimed = true;
 	}
 	vfs_wait_end(&w);
 	return r;
+}
+
+int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
+{
+	return wait_for(c, call, false);
+}
+
+int vfs_content_claim(struct vfs_content *c, struct supafs_call *call)
+{
+	return wait_for(c, call, true);
+}
+
+void vfs_content_unclaim(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	assert(c->claimed);
+	c->claimed = false;
+	supafs_cond_broadcast(&c->cond);
+}
+
+bool vfs_content_busy_locked(const struct vfs_content *c)
+{
+	return c->state == VFS_UPLOADING || c->claimed || c->writers > 0;
+}
+
+void vfs_content_stop(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->call_lock);
+	if (c->send_call)
+		supafs_call_cancel(c->send_call);
 }

@@ -16,6 +16,9 @@
 #include "node.h"
 #include "wait.h"
 
+struct vfs_job;
+struct vfs_promise;
+
 enum vfs_state {
 	VFS_CLEAN,
 	VFS_SAVED,
@@ -38,7 +41,10 @@ struct vfs_reference {
 };
 
 struct vfs_content {
-	unsigned refs; /* namespace lock */
+	unsigned refs;       /* namespace lock */
+	struct vfs_job *job; /* the queue's lock (queue.h): its place there, or NULL */
+
+	struct supafs_mutex record_lock; /* before all others (journal.h) */
 
 	struct supafs_mutex lock;
 	struct supafs_cond cond; /* lock; broadcast at each change of what follows */
@@ -52,6 +58,8 @@ struct vfs_content {
 	bool pending;        /* the view has a change of ours under change_id */
 	bool sent_here;      /* `version` is of our upload, its ETag not yet learnt */
 	bool background;     /* UPLOADING: nobody waits for it */
+	bool claimed;        /* one thread keeps writers and uploads away */
+	bool foreign_base;   /* `base` is not the object of our own key */
 	unsigned writers;    /* threads that change the spool now */
 	unsigned io;         /* threads that use the spool or base now */
 	unsigned open;       /* handles */
@@ -66,7 +74,8 @@ struct vfs_content {
 	struct supafs_content *base; /* where the spool's missing bytes come from, or NULL */
 	struct vfs_reference *ref;
 	uint64_t change_id;
-	int error; /* FAILED: why */
+	struct vfs_promise *promise; /* journal.h; NULL: no record, no failure */
+	struct vfs_retired *retired;
 	/* What else goes with the bytes (xattr.h). Not `user_known`: nobody has asked what the
 	 * server has, then all three are empty. */
 	bool user_known;
@@ -109,6 +118,9 @@ void vfs_content_attr(struct vfs_content *c, uint64_t ino, struct supafs_attr *r
  * nothing has changed here since `stamp` (c->stamp before it was asked for). */
 int vfs_content_adopt(struct vfs_content *c, struct supafs_call *call,
 	const struct supafs_attr *attr, unsigned stamp);
+/* Does the server show, in `attr`, other bytes than open handles of this content have? Nothing local
+ * is in the way then: vfs_content_now() takes it over, and the handles are stale. */
+bool vfs_content_superseded(struct vfs_content *c, const struct supafs_attr *attr);
 /* From vfs_node_detach_locked(). */
 void vfs_content_unlinked(struct vfs_content *c);
 
@@ -119,6 +131,9 @@ void vfs_content_unlinked(struct vfs_content *c);
  * `cut`: no byte of the base will be needed. -ESTALE when the handle's epoch has passed. */
 int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	unsigned epoch, bool cut);
+/* The same when bytes below `from` stay as they are; UINT64_MAX: an append. */
+int vfs_content_begin_at(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	unsigned epoch, uint64_t from);
 /* After it; `changed`: modification time is now. */
 void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed);
 /* A new file: its node (with a reference and a look-up) and its content (with a reference), DIRTY,
@@ -126,10 +141,17 @@ void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed);
  * -EEXIST as vfs_node_make_locked(). */
 int vfs_content_birth(struct supafs_vfs *v, struct vfs_node *parent,
 	const struct supafs_dirent *ent, bool exclusive, struct vfs_node **ret_node);
-/* Missing bytes of [off, off + n) into the spool. The caller is one of `writers` or `io`. */
-int vfs_content_fill(struct vfs_content *c, struct supafs_call *call, uint64_t off, uint64_t n,
+/* Where a content's bytes are: stays as it is while its user is one of `io` or `writers`. */
+struct vfs_bytes {
+	struct supafs_spool *spool;
+	struct supafs_content *base; /* of what is missing; NULL: nothing */
+};
+/* Joins the users of the spool (ends with io_end); false: there is none. */
+bool vfs_content_join_locked(struct vfs_content *c, struct vfs_bytes *ret);
+/* Missing bytes of [off, off + n) into the spool. */
+int vfs_fill(const struct vfs_bytes *b, struct supafs_call *call, uint64_t off, uint64_t n,
 	struct supafs_fault *fault);
-/* All missing bytes; then the base is let go. State DIRTY, HELD, FAILED. */
+/* All missing bytes. */
 int vfs_content_complete(
 	struct vfs_content *c, struct supafs_call *call, struct supafs_fault *fault);
 /* An open clean file gets its bytes into a spool before its object goes, if it is small enough. */
@@ -146,7 +168,25 @@ int vfs_content_announce_locked(struct supafs_vfs *v, struct vfs_node *node, str
 /* Takes a place among the users of spool and base, so that neither goes away. */
 void vfs_content_io_begin_locked(struct vfs_content *c);
 void vfs_content_io_end(struct vfs_content *c);
-/* Waits until nobody sends it. 0, -EINTR, -ETIMEDOUT. */
+/* What the content has no use for, but its readers may have: goes when they are out. */
+struct vfs_retired {
+	struct vfs_retired *next;
+	struct supafs_spool *spool;
+	struct supafs_content *base;
+};
+void vfs_content_retire_locked(struct vfs_content *c, struct vfs_retired *r);
+/* Frees what is retired, if nobody is inside. */
+void vfs_content_sweep(struct vfs_content *c);
+/* Keeps writers and uploads away, and waits until those inside are out. 0, -EINTR, -ETIMEDOUT; ends
+ * with unclaim. Nothing but local work may be done meanwhile. */
+int vfs_content_claim(struct vfs_content *c, struct supafs_call *call);
+void vfs_content_unclaim(struct vfs_content *c);
+/* A background upload is not worth its time any more. One whose last byte is on its way can be
+ * stopped no more (send.c). */
+void vfs_content_stop(struct vfs_content *c);
+/* Is somebody in the way of a change of state? */
+bool vfs_content_busy_locked(const struct vfs_content *c);
+/* Waits until nobody sends it or has a claim. 0, -EINTR, -ETIMEDOUT. */
 int vfs_content_wait(struct vfs_content *c, struct supafs_call *call);
 
 /* --- Sending (send.c)

@@ -217,6 +217,26 @@ static void gone_stale(struct supafs_vfs *v, struct vfs_handle *h)
 	vfs_news_inode(v, h->node->id, true);
 }
 
+static bool is_stale(struct vfs_handle *h)
+{
+	SUPAFS_SCOPED_LOCK(&h->c->lock);
+	SUPAFS_SCOPED_LOCK(&h->lock);
+	return h->epoch != h->c->epoch;
+}
+
+/* Looked at after the read as well: the kernel is told to drop its pages after the version has
+ * passed, and must not get old bytes behind that. */
+static ssize_t refuse_stale(struct vfs_handle *h, const struct vfs_reading *rd, ssize_t r)
+{
+	if (r < 0 || !is_stale(h))
+		return r;
+	if (rd->view) {
+		supafs_view_release(rd->view);
+		*rd->view = (struct supafs_view){0};
+	}
+	return -ESTALE;
+}
+
 static unsigned moves_of(struct vfs_content *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->lock);
@@ -260,26 +280,26 @@ static ssize_t read_server(struct supafs_vfs *v, struct supafs_call *call, struc
 
 /* Missing bytes are fetched in runs of a block, so that small reads do not cost one request each.
  */
-static ssize_t read_spool(struct supafs_call *call, struct vfs_content *c,
+static ssize_t read_spool(struct supafs_call *call, const struct vfs_bytes *b,
 	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
 	const uint64_t ahead = rd->n < SUPAFS_BLOCK_SIZE ? SUPAFS_BLOCK_SIZE : rd->n;
-	ssize_t n = supafs_spool_pread(c->spool, rd->buf, rd->n, rd->off);
+	ssize_t n = supafs_spool_pread(b->spool, rd->buf, rd->n, rd->off);
 
 	while (n == -ENODATA) {
-		int r = vfs_content_fill(c, call, rd->off, ahead, fault);
+		int r = vfs_fill(b, call, rd->off, ahead, fault);
 
 		if (r != 0)
 			return r;
-		n = supafs_spool_pread(c->spool, rd->buf, rd->n, rd->off);
+		n = supafs_spool_pread(b->spool, rd->buf, rd->n, rd->off);
 	}
 	return n;
 }
 
 /* Joins the users of the spool if this handle may read it. A reference has no bytes: becomes dirty
  * over its source first. */
-static int join_spool(
-	struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h, bool *ret_joined)
+static int join_spool(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
+	struct vfs_bytes *ret, bool *ret_joined)
 {
 	struct vfs_content *c = h->c;
 
@@ -289,12 +309,10 @@ static int join_spool(
 
 		{
 			SUPAFS_SCOPED_LOCK(&c->lock);
-			*ret_joined = c->spool && c->epoch == h->epoch;
-			if (*ret_joined)
-				vfs_content_io_begin_locked(c);
+			*ret_joined = c->epoch == h->epoch && vfs_content_join_locked(c, ret);
 			if (*ret_joined || !c->ref || c->epoch != h->epoch)
 				return 0;
-			busy = c->state == VFS_UPLOADING;
+			busy = c->state == VFS_UPLOADING || c->claimed;
 		}
 		if (busy) {
 			r = vfs_content_wait(c, call);
@@ -311,14 +329,17 @@ static int join_spool(
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
 	const struct vfs_reading *rd, struct supafs_fault *fault)
 {
+	struct vfs_bytes bytes;
 	bool joined;
-	ssize_t r = join_spool(v, call, h, &joined);
+	ssize_t r = join_spool(v, call, h, &bytes, &joined);
 
 	if (r != 0)
 		return r;
+	if (!joined && is_stale(h))
+		return -ESTALE;
 	if (!joined)
-		return read_server(v, call, h, rd, fault);
-	r = read_spool(call, h->c, rd, fault);
+		return refuse_stale(h, rd, read_server(v, call, h, rd, fault));
+	r = read_spool(call, &bytes, rd, fault);
 	vfs_content_io_end(h->c);
-	return r;
+	return refuse_stale(h, rd, r);
 }

@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 
 #include "handle.h"
+#include "journal.h"
 
 static ssize_t read_by(struct supafs_vfs *v, struct supafs_call *call, uint64_t fh,
 	const struct vfs_reading *rd, struct supafs_fault *fault)
@@ -70,7 +71,7 @@ int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 		if (r != 0)
 			return r;
 	}
-	r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
+	r = vfs_content_begin_at(v, h->node, call, epoch_of(h), h->append ? UINT64_MAX : off);
 	if (r != 0)
 		return r;
 	if (h->append) {
@@ -98,18 +99,27 @@ int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struc
 	return vfs_errno(r);
 }
 
-/* Under a temporary name nothing is sent: the bytes wait for the rename. */
-static bool hold(struct supafs_vfs *v, struct vfs_handle *h)
+/* Under a temporary name nothing is sent: the bytes wait for the rename, and the journal has them
+ * meanwhile. */
+static bool is_held_back(struct supafs_vfs *v, struct vfs_handle *h)
 {
-	struct vfs_content *c = h->c;
 	struct vfs_place place;
 
-	if (vfs_node_place(v, h->node, &place) != 0 || !vfs_name_temporary(v, place.name))
-		return false;
+	return vfs_node_place(v, h->node, &place) == 0 && vfs_name_temporary(v, place.name);
+}
+
+static int hold(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
+	struct supafs_fault *fault)
+{
+	struct vfs_content *c = h->c;
+	int r = vfs_content_promise(v, h->node, call, VFS_HELD, true, fault);
+
+	if (r != -EOPNOTSUPP)
+		return r;
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (c->state == VFS_DIRTY && c->open_write <= 1 && c->writers == 0)
 		vfs_content_set_state_locked(c, VFS_HELD);
-	return vfs_state_unsent(c->state);
+	return 0;
 }
 
 /* A shell's `> file` closes the descriptor that it opened, after a dup2() and before the first
@@ -129,6 +139,25 @@ static bool first_close_of_empty(struct vfs_handle *h)
 	return true;
 }
 
+/* The close of a file that goes to the server now, or that the journal has first. */
+static int close_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
+	struct supafs_fault *fault)
+{
+	const bool empty = first_close_of_empty(h);
+	int r;
+
+	if (v->cfg.writeback || empty) {
+		r = vfs_content_promise(v, h->node, call, VFS_QUEUED, v->cfg.writeback, fault);
+		if (r == 0 || r == -EINTR || r == -ETIMEDOUT)
+			return r;
+		if (empty && r == -EOPNOTSUPP)
+			return 0;
+		/* The journal could not take it: so it is the server that has to. */
+		supafs_fault_clear(fault);
+	}
+	return vfs_content_settle(v, h->node, call, false, fault);
+}
+
 int supafs_vfs_flush(
 	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault)
 {
@@ -138,32 +167,35 @@ int supafs_vfs_flush(
 	supafs_fault_clear(fault);
 	if (!h || !h->c)
 		r = -EBADF;
-	else if (h->writable && !hold(v, h) && !first_close_of_empty(h))
-		r = vfs_content_settle(v, h->node, call, false, fault);
+	else if (h->writable && is_held_back(v, h))
+		r = hold(v, call, h, fault);
+	else if (h->writable)
+		r = close_file(v, call, h, fault);
 	vfs_handle_put(v, h);
 	return vfs_errno(r);
 }
 
 static int sync_spool(struct vfs_content *c)
 {
+	struct vfs_bytes b;
 	int r;
 
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		if (!c->spool)
+		if (!vfs_content_join_locked(c, &b))
 			return 0;
-		vfs_content_io_begin_locked(c);
 	}
-	r = supafs_spool_sync(c->spool);
+	r = supafs_spool_sync(b.spool);
 	vfs_content_io_end(c);
 	return r;
 }
 
-static bool is_held_back(struct supafs_vfs *v, struct vfs_handle *h)
+static int sync_held(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
+	struct supafs_fault *fault)
 {
-	struct vfs_place place;
+	int r = vfs_content_promise(v, h->node, call, VFS_HELD, true, fault);
 
-	return vfs_node_place(v, h->node, &place) == 0 && vfs_name_temporary(v, place.name);
+	return r == -EOPNOTSUPP ? sync_spool(h->c) : r;
 }
 
 int supafs_vfs_fsync(
@@ -176,7 +208,7 @@ int supafs_vfs_fsync(
 	if (!h || !h->c)
 		r = -EBADF;
 	else if (is_held_back(v, h))
-		r = sync_spool(h->c);
+		r = sync_held(v, call, h, fault);
 	else
 		r = vfs_content_settle(v, h->node, call, false, fault);
 	vfs_handle_put(v, h);
@@ -236,6 +268,7 @@ static int seek_clean(uint64_t size, uint64_t off, int whence, uint64_t *ret_off
 int supafs_vfs_lseek(struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence, uint64_t *ret_off)
 {
 	struct vfs_handle *h;
+	struct vfs_bytes b;
 	bool spool = false;
 	uint64_t size = 0;
 	int r;
@@ -250,12 +283,10 @@ int supafs_vfs_lseek(struct supafs_vfs *v, uint64_t fh, uint64_t off, int whence
 	{
 		SUPAFS_SCOPED_LOCK(&h->c->lock);
 		size = vfs_content_size_locked(h->c);
-		spool = h->c->spool != NULL;
-		if (spool)
-			vfs_content_io_begin_locked(h->c);
+		spool = vfs_content_join_locked(h->c, &b);
 	}
 	if (spool) {
-		r = supafs_spool_seek(h->c->spool, off, whence == SEEK_HOLE, ret_off);
+		r = supafs_spool_seek(b.spool, off, whence == SEEK_HOLE, ret_off);
 		vfs_content_io_end(h->c);
 	} else {
 		r = seek_clean(size, off, whence, ret_off);

@@ -433,7 +433,7 @@ int vfs_node_below(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node_l
 		return -ENOMEM;
 	pos = 0;
 	while ((node = supafs_map_next(v->by_id, &pos)) != NULL) {
-		if (!node->content || !vfs_node_is_below(node, top))
+		if (!node->content || (top && !vfs_node_is_below(node, top)))
 			continue;
 		node->refs++;
 		ret->p[ret->n++] = node;

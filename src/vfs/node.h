@@ -91,7 +91,8 @@ int vfs_node_place_locked(struct supafs_vfs *v, const struct vfs_node *node, str
 	SUPAFS_REQUIRES(v->ns);
 int vfs_node_place(struct supafs_vfs *v, const struct vfs_node *node, struct vfs_place *ret);
 
-/* Nodes at or below `top` with content of their own, each with a reference. */
+/* Nodes at or below `top` (NULL: all, also such as have lost their place) with content of their
+ * own, each with a reference. */
 struct vfs_node_list {
 	struct vfs_node **p;
 	size_t n;

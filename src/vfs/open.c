@@ -4,8 +4,10 @@
 
 #include "gather.h"
 #include "handle.h"
+#include "journal.h"
 #include "keyq.h"
 #include "mime.h"
+#include "queue.h"
 
 #define CREATE_TRIES 50
 
@@ -347,33 +349,45 @@ int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 /* --- Release
  * -------------------------------------------------------------------------------------- */
 
-/* What a last close left: held back under a temporary name, or to be sent in the background. */
-static bool left_behind(struct supafs_vfs *v, struct vfs_content *c, const char *name)
+/* A process that died left it so: held back under a temporary name, or sent in the background. */
+static void left_behind(struct supafs_vfs *v, struct vfs_node *node)
 {
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	if (c->unlinked || c->open_write > 0)
-		return false;
-	if (c->state == VFS_DIRTY && vfs_name_temporary(v, name)) {
-		vfs_content_set_state_locked(c, VFS_HELD);
-		return false;
+	struct vfs_content *c = node->content;
+	struct supafs_fault fault = {0};
+	struct supafs_call call;
+	struct vfs_place place;
+	bool hold;
+	int r;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		hold = !c->unlinked && c->open_write == 0 &&
+		       (c->state == VFS_DIRTY || c->state == VFS_REFERENCE);
 	}
-	return c->state == VFS_DIRTY || c->attrs_wait ||
-	       (c->state == VFS_REFERENCE && !vfs_name_temporary(v, name));
+	hold = hold && vfs_node_place(v, node, &place) == 0 && vfs_name_temporary(v, place.name);
+	if (!hold) {
+		vfs_queue_look(v, node);
+		return;
+	}
+	vfs_call_init(v, &call);
+	r = vfs_content_promise(v, node, &call, VFS_HELD, true, &fault);
+	supafs_call_fini(&call);
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (r != 0 && c->state == VFS_DIRTY && c->open_write == 0 && !vfs_content_busy_locked(c))
+		vfs_content_set_state_locked(c, VFS_HELD);
 }
 
 void supafs_vfs_release(struct supafs_vfs *v, uint64_t fh)
 {
 	struct vfs_handle *h = vfs_handle_take(v, fh);
-	struct vfs_place place;
 
 	if (!h)
 		return;
 	if (h->c) {
 		leave_content(h, h->c);
 		note_pages(v, h->node);
-		if (h->writable && vfs_node_place(v, h->node, &place) == 0 &&
-			left_behind(v, h->c, place.name))
-			vfs_content_send_later(v, h->node);
+		if (h->writable)
+			left_behind(v, h->node);
 	}
 	vfs_handle_put(v, h);
 }

@@ -29,7 +29,7 @@ int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs
 	vfs_wait_begin(&w, call, &c->lock, &c->cond);
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		while (r == 0 && (c->state == VFS_UPLOADING || c->writers > 0))
+		while (r == 0 && vfs_content_busy_locked(c))
 			r = vfs_wait_step(&w);
 		if (r == 0) {
 			*ret_was = c->state;

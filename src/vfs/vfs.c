@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supafs/util/log.h"
-
 #include "facts.h"
 #include "folder_attr.h"
 #include "gather.h"
@@ -13,11 +11,13 @@
 #include "later.h"
 #include "mime.h"
 #include "ops.h"
+#include "queue.h"
 
 #define MIME_FILE  "/etc/mime.types"
 #define QUEUE_SEND 4096
 #define QUEUE_MOVE 1024
 #define QUEUE_NEWS 4096
+#define OTHER_JOBS 4 /* threads for gathered deletes and the like, whatever is uploaded */
 
 static int copy_strings(struct supafs_vfs *v, const struct supafs_vfs_config *cfg)
 {
@@ -41,13 +41,16 @@ static int make_parts(struct supafs_vfs *v)
 	if (r == 0)
 		r = vfs_mimes_new(MIME_FILE, &v->mimes);
 	if (r == 0)
-		r = supafs_pool_new("supafs-send", VFS_SEND_THREADS, QUEUE_SEND, &v->sends);
+		r = supafs_pool_new(
+			"supafs-send", v->cfg.uploads + OTHER_JOBS, QUEUE_SEND, &v->sends);
 	if (r == 0)
 		r = supafs_pool_new("supafs-move", VFS_MOVE_THREADS, QUEUE_MOVE, &v->moves);
 	if (r == 0)
 		r = supafs_pool_new("supafs-news", 1, QUEUE_NEWS, &v->news);
 	if (r == 0)
 		r = supafs_timers_new(v->cfg.clock, &v->timers);
+	if (r == 0)
+		r = vfs_queue_new(&v->queue);
 	if (r == 0)
 		r = vfs_gather_new(v, &v->gather);
 	if (r == 0)
@@ -67,6 +70,7 @@ static void destroy(struct supafs_vfs *v)
 	v->sends = supafs_pool_free(v->sends);
 	v->moves = supafs_pool_free(v->moves);
 	v->news = supafs_pool_free(v->news);
+	v->queue = vfs_queue_free(v, v->queue);
 	v->gather = vfs_gather_free(v->gather);
 	v->later = vfs_later_free(v->later);
 	v->folders = vfs_folders_free(v, v->folders);
@@ -95,6 +99,9 @@ int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_
 	if (!v)
 		return -ENOMEM;
 	v->cfg = *cfg;
+	v->cfg.writeback = cfg->writeback && cfg->journal;
+	if (v->cfg.uploads == 0)
+		v->cfg.uploads = VFS_SEND_THREADS;
 	v->born_ns = cfg->clock->wall_ns(cfg->clock);
 	supafs_mutex_init(&v->ns);
 	supafs_mutex_init(&v->handles_lock);
@@ -110,85 +117,6 @@ int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_
 	return 0;
 }
 
-/* --- Draining
- * --------------------------------------------------------------------------------------- */
-
-static void close_handles(struct supafs_vfs *v)
-{
-	struct vfs_handle *h;
-
-	while ((h = vfs_handle_take_any(v)) != NULL) {
-		if (h->c) {
-			SUPAFS_SCOPED_LOCK(&h->c->lock);
-			h->c->open--;
-			h->c->open_write -= h->writable;
-		}
-		vfs_handle_put(v, h);
-	}
-}
-
-/* Which file, why, and where its bytes are: the message at the end of the mount refers to this. */
-static void tell_left(struct supafs_vfs *v, const struct vfs_node *node,
-	const struct vfs_content *c, int r, const struct supafs_fault *fault)
-{
-	struct vfs_place place;
-	char text[300];
-
-	if (vfs_node_place(v, node, &place) != 0)
-		return;
-	supafs_fault_format(fault, text, sizeof(text));
-	supafs_log(SUPAFS_LOG_ERROR, "\"%.*s\" was not uploaded: %s (%s); %s%s",
-		SUPAFS_STR_FMT(vfs_key_rel(&place.key)), strerrordesc_np(-r), text,
-		c->spool ? "what was written is kept in the file spool/" : "it was to be a copy",
-		c->spool ? supafs_spool_name(c->spool) : "");
-}
-
-/* Files under temporary names are published now: nobody will rename them any more. */
-static void send_one(
-	struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call, unsigned *left)
-{
-	struct vfs_content *c = vfs_content_peek(v, node);
-	struct supafs_fault fault = {0};
-	bool lost;
-	int r;
-
-	if (!c)
-		return;
-	r = vfs_content_settle(v, node, call, false, &fault);
-	{
-		SUPAFS_SCOPED_LOCK(&c->lock);
-		lost = !c->unlinked && vfs_state_unsent(c->state);
-		if (lost && c->spool)
-			supafs_spool_keep(c->spool, true);
-	}
-	if (lost)
-		tell_left(v, node, c, r, &fault);
-	*left += lost;
-	vfs_content_put(v, node);
-}
-
-static unsigned drain(struct supafs_vfs *v, uint64_t drain_ms)
-{
-	struct vfs_key top = {.root_n = v->cfg.root.n, .n = v->cfg.root.n};
-	struct vfs_node_list list = {NULL, 0};
-	struct supafs_call call;
-	unsigned left = 0;
-
-	supafs_call_init(&call, v->cfg.clock, drain_ms ? drain_ms : 1);
-	if (top.n)
-		memcpy(top.p, v->cfg.root.p, top.n);
-	(void)vfs_gather_settle(v, &call, &top, true, false);
-	(void)vfs_later_flush(v, &call);
-	close_handles(v);
-	/* What is queued for the background is sent here, in this thread's call. */
-	if (vfs_node_below(v, v->root, &list) == 0)
-		for (size_t i = 0; i < list.n; i++)
-			send_one(v, list.p[i], &call, &left);
-	vfs_node_list_fini(v, &list);
-	supafs_call_fini(&call);
-	return left;
-}
-
 struct supafs_vfs *supafs_vfs_free(struct supafs_vfs *v, uint64_t drain_ms, unsigned *ret_left)
 {
 	unsigned left;
@@ -198,7 +126,7 @@ struct supafs_vfs *supafs_vfs_free(struct supafs_vfs *v, uint64_t drain_ms, unsi
 			*ret_left = 0;
 		return NULL;
 	}
-	left = drain(v, drain_ms);
+	left = vfs_drain(v, drain_ms);
 	if (ret_left)
 		*ret_left = left;
 	destroy(v);
@@ -210,6 +138,7 @@ static void count_content(struct vfs_content *c, struct supafs_vfs_stats *ret)
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (c->unlinked || !vfs_state_unsent(c->state))
 		return;
+	ret->pending_bytes += vfs_content_size_locked(c);
 	if (c->state == VFS_UPLOADING)
 		ret->uploading++;
 	else if (c->state == VFS_FAILED)

@@ -24,6 +24,7 @@ struct vfs_keyq;
 struct vfs_later;
 struct vfs_mimes;
 struct vfs_node;
+struct vfs_queue;
 
 #define VFS_PRESERVE_MAX (16U << 20) /* an open file is copied to a spool before it is deleted */
 #define VFS_MOVE_THREADS 16
@@ -40,11 +41,13 @@ struct supafs_vfs {
 	struct vfs_facts *facts;
 	struct vfs_folders *folders;
 	struct vfs_later *later;
-	struct supafs_pool *sends; /* uploads that nobody waits for */
+	struct vfs_queue *queue;   /* uploads that nobody waits for */
+	struct supafs_pool *sends; /* their threads, and those of gathered deletes */
 	struct supafs_pool *moves; /* the steps of a folder's rename */
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */
 	struct supafs_timers *timers;
 	int64_t born_ns; /* when it was made: what folders show as time of change */
+	_Atomic bool unsynced; /* records were removed, and the journal's folder not synced since */
 
 	struct supafs_mutex ns;
 	struct supafs_map *by_id;   /* ns: every node */
