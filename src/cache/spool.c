@@ -491,7 +491,7 @@ static bool map_valid(const struct supafs_spool_map *m, uint64_t file_size)
 {
 	return m->size <= INT64_MAX && m->base_size <= INT64_MAX && m->base_limit <= m->base_size &&
 	       m->base_limit <= m->size && supafs_ranges_valid_array(m->ranges, m->n, m->size) &&
-	       file_size <= m->size && (m->n == 0 || m->ranges[m->n - 1].to <= file_size);
+	       (m->n == 0 || m->ranges[m->n - 1].to <= file_size);
 }
 
 /* Of a spool that nobody else knows yet. */

@@ -109,7 +109,7 @@ int supafs_spool_dir_lost(const struct supafs_spool_dir *d)
 		return -errno;
 	fd = openat(up, LOST_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == ELOOP ? -EACCES : -errno;
+		return errno == ELOOP || errno == ENOTDIR ? -EACCES : -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
 		return -EACCES;
 	return supafs_steal_fd(&fd);
