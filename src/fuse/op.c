@@ -169,6 +169,13 @@ void op_end(struct op *op, int r)
 	supafs_call_fini(&op->call);
 }
 
+struct supafs_owner op_owner(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct supafs_owner){.uid = ctx->uid, .gid = ctx->gid};
+}
+
 double op_seconds(uint64_t ms)
 {
 	return (double)ms / 1000.0;

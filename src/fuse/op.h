@@ -85,6 +85,9 @@ void op_reply_attr(struct op *op, int r, const struct supafs_node_info *info);
 void op_reply_buf(struct op *op, ssize_t r, const void *buf);
 void op_reply_view(struct op *op, ssize_t r, const struct supafs_view *view);
 
+/* Who asks. */
+struct supafs_owner op_owner(fuse_req_t req);
+
 /* Kernel's form of what the vfs says. */
 void op_entry_param(const struct supafs_node_info *info, struct fuse_entry_param *ret);
 double op_seconds(uint64_t ms);

@@ -15,7 +15,16 @@ static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	op_reply_attr(&op, r, &info);
 }
 
-/* Access and change times are not kept; asking for them alone changes nothing. */
+/* Nanoseconds of 64 bits reach to the year 2262; what is beyond is taken for that. */
+static int64_t ns_of(const struct timespec *t)
+{
+	const int64_t max = INT64_MAX / SUPAFS_NS_PER_S - 1;
+	const int64_t s = t->tv_sec > max ? max : t->tv_sec < -max ? -max : t->tv_sec;
+
+	return s * SUPAFS_NS_PER_S + t->tv_nsec;
+}
+
+/* A change time cannot be asked for. */
 static void decode_setattr(const struct supafs_clock *clock, const struct stat *st, int to_set,
 	struct supafs_setattr *ret)
 {
@@ -29,6 +38,8 @@ static void decode_setattr(const struct supafs_clock *clock, const struct stat *
 		{FUSE_SET_ATTR_SIZE, SUPAFS_SET_SIZE},
 		{FUSE_SET_ATTR_MTIME, SUPAFS_SET_MTIME},
 		{FUSE_SET_ATTR_MTIME_NOW, SUPAFS_SET_MTIME},
+		{FUSE_SET_ATTR_ATIME, SUPAFS_SET_ATIME},
+		{FUSE_SET_ATTR_ATIME_NOW, SUPAFS_SET_ATIME},
 	};
 
 	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(bits); i++) {
@@ -39,9 +50,12 @@ static void decode_setattr(const struct supafs_clock *clock, const struct stat *
 	ret->uid = st->st_uid;
 	ret->gid = st->st_gid;
 	ret->size = (uint64_t)st->st_size;
-	ret->mtime_ns = (int64_t)st->st_mtim.tv_sec * SUPAFS_NS_PER_S + st->st_mtim.tv_nsec;
+	ret->mtime_ns = ns_of(&st->st_mtim);
+	ret->atime_ns = ns_of(&st->st_atim);
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		ret->mtime_ns = clock->wall_ns(clock);
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		ret->atime_ns = clock->wall_ns(clock);
 }
 
 static void op_setattr(

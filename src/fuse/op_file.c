@@ -34,11 +34,13 @@ static void op_create(
 	fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct op op;
+	const struct supafs_owner owner = op_owner(req);
 	struct supafs_create cr = {
 		.parent = parent,
 		.name = supafs_str_of(name),
 		.mode = mode,
 		.flags = fi->flags,
+		.owner = &owner,
 	};
 	struct supafs_node_info info = {0};
 	struct supafs_open_result res = {0};
@@ -63,11 +65,13 @@ static void op_create(
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	struct op op;
+	const struct supafs_owner owner = op_owner(req);
 	struct supafs_create cr = {
 		.parent = parent,
 		.name = supafs_str_of(name),
 		.mode = mode,
 		.flags = O_WRONLY | O_CREAT | O_EXCL,
+		.owner = &owner,
 	};
 	struct supafs_node_info info = {0};
 	struct supafs_open_result res = {0};
@@ -114,11 +118,16 @@ static void op_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t si
 	struct fuse_file_info *fi)
 {
 	struct op op;
+	/* The flags are the descriptor's of now: F_SETFL takes O_APPEND back. */
+	const struct supafs_span at = {
+		.fh = fi->fh,
+		.off = (uint64_t)off,
+		.n = size,
+		.placed = fi->writepage || !(fi->flags & O_APPEND),
+	};
 
 	op_begin(&op, req, "write", node, NULL);
-	int r = supafs_vfs_write(op.vfs, &op.call,
-		&(const struct supafs_span){.fh = fi->fh, .off = (uint64_t)off, .n = size}, buf,
-		&op.fault);
+	int r = supafs_vfs_write(op.vfs, &op.call, &at, buf, &op.fault);
 	if (r < 0) {
 		op_reply_err(&op, r);
 		return;
@@ -159,7 +168,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, o
 	struct op op;
 
 	op_begin(&op, req, "fallocate", node, NULL);
-	const struct supafs_span at = {fi->fh, (uint64_t)off, (uint64_t)length};
+	const struct supafs_span at = {.fh = fi->fh, .off = (uint64_t)off, .n = (uint64_t)length};
 
 	op_reply_err(&op, supafs_vfs_fallocate(op.vfs, &op.call, &at, mode, &op.fault));
 }

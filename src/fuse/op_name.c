@@ -38,9 +38,15 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 {
 	struct op op;
 	struct supafs_node_info info = {0};
+	const struct supafs_owner owner = op_owner(req);
+	const struct supafs_make mk = {
+		.parent = parent,
+		.name = supafs_str_of(name),
+		.mode = mode,
+		.owner = &owner,
+	};
 
 	op_begin(&op, req, "mkdir", parent, name);
-	const struct supafs_make mk = {.parent = parent, .name = supafs_str_of(name), .mode = mode};
 	int r = supafs_vfs_mkdir(op.vfs, &op.call, &mk, &info, &op.fault);
 	op_reply_entry(&op, r, &info);
 }
@@ -49,10 +55,15 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 {
 	struct op op;
 	struct supafs_node_info info = {0};
+	const struct supafs_owner owner = op_owner(req);
+	const struct supafs_make mk = {
+		.parent = parent,
+		.name = supafs_str_of(name),
+		.target = supafs_str_of(target),
+		.owner = &owner,
+	};
 
 	op_begin(&op, req, "symlink", parent, name);
-	const struct supafs_make mk = {
-		.parent = parent, .name = supafs_str_of(name), .target = supafs_str_of(target)};
 	int r = supafs_vfs_symlink(op.vfs, &op.call, &mk, &info, &op.fault);
 	op_reply_entry(&op, r, &info);
 }

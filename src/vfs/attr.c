@@ -5,8 +5,9 @@
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
+#include "touch.h"
 
-static struct timespec time_of(int64_t ns)
+struct timespec vfs_time_of(int64_t ns)
 {
 	struct timespec t = {ns / SUPAFS_NS_PER_S, (long)(ns % SUPAFS_NS_PER_S)};
 
@@ -15,6 +16,23 @@ static struct timespec time_of(int64_t ns)
 		t.tv_nsec += SUPAFS_NS_PER_S;
 	}
 	return t;
+}
+
+int64_t vfs_ns_of(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * SUPAFS_NS_PER_S + t->tv_nsec;
+}
+
+void vfs_own(const struct supafs_vfs *v, const struct supafs_owner *owner, struct supafs_meta *m)
+{
+	if (owner && owner->uid != v->cfg.uid) {
+		m->uid = owner->uid;
+		m->has |= SUPAFS_META_UID;
+	}
+	if (owner && owner->gid != v->cfg.gid) {
+		m->gid = owner->gid;
+		m->has |= SUPAFS_META_GID;
+	}
 }
 
 static mode_t mode_of(const struct supafs_vfs *v, const struct supafs_attr *attr)
@@ -45,12 +63,12 @@ static void fill_stat(const struct supafs_vfs *v, const struct supafs_attr *attr
 		st->st_size = (off_t)attr->version.size;
 		st->st_blocks = (blkcnt_t)((attr->version.size + 511) / 512);
 	}
-	st->st_mtim = time_of(m->has & SUPAFS_META_MTIME ? m->mtime_ns : attr->modified_ns);
+	st->st_mtim = vfs_time_of(m->has & SUPAFS_META_MTIME ? m->mtime_ns : attr->modified_ns);
 	st->st_ctim = st->st_atim = st->st_mtim;
 	/* A folder's newest file becomes known as it is listed: tar takes a time of change that
 	 * moves meanwhile for a change of the folder. */
 	if (attr->folder)
-		st->st_ctim = time_of(v->born_ns);
+		st->st_ctim = vfs_time_of(v->born_ns);
 	if (attr->folder && attr->modified_ns == 0)
 		st->st_mtim = st->st_atim = st->st_ctim;
 }
@@ -97,6 +115,7 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
 	vfs_info_bare(v, &own, ret);
 	if (placed)
 		vfs_folder_show(v, &dir, &ret->st);
+	vfs_touch_show(v, node, &ret->st);
 	ret->node = node->id;
 	if (!linked)
 		ret->st.st_nlink = 0;

@@ -100,7 +100,9 @@ static ssize_t copy_bytes(struct supafs_vfs *v, struct supafs_call *call,
 
 		if (got <= 0)
 			return done ? (ssize_t)done : got;
-		e = vfs_handle_write(v, call, h[1], buf, (size_t)got, r->off_out + done);
+		e = vfs_handle_write(v, call, h[1],
+			&(const struct supafs_span){.off = r->off_out + done, .n = (uint64_t)got},
+			buf);
 		if (e != 0)
 			return done ? (ssize_t)done : e;
 		done += (uint64_t)got;

@@ -241,7 +241,6 @@ static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 	struct supafs_put_args args = {.size = target.n,
 		.pread = read_target,
 		.ctx = &target,
-		.meta = attr.meta,
 		.mime = vfs_mime_of(v->mimes, mk->name),
 		.exclusive = true};
 	struct vfs_place place;
@@ -253,6 +252,8 @@ static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 			v->keyq, call, &t, vfs_key_full(&place.key), (struct supafs_str){NULL, 0});
 	if (r != 0)
 		return r;
+	vfs_own(v, mk->owner, &attr.meta);
+	args.meta = attr.meta;
 	args.key = vfs_key_full(&place.key);
 	r = v->cfg.store->ops->put(v->cfg.store, call, &args, attr.version.id, fault);
 	if (r == 0) {

@@ -91,7 +91,7 @@ struct vfs_reading {
 ssize_t vfs_handle_read(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
 	const struct vfs_reading *rd, struct supafs_fault *fault);
 int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	const void *buf, size_t n, uint64_t off);
+	const struct supafs_span *at, const void *buf);
 int vfs_resize(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	unsigned epoch, uint64_t size);
 /* -EFBIG beyond the bucket's limit. */

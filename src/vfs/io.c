@@ -59,22 +59,23 @@ static void set_wrote(struct vfs_handle *h)
 }
 
 int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_handle *h,
-	const void *buf, size_t n, uint64_t off)
+	const struct supafs_span *at, const void *buf)
 {
+	const bool append = h->append && !at->placed;
+	const size_t n = (size_t)at->n;
 	struct vfs_content *c = h->c;
+	uint64_t off = at->off;
 	int r;
 
-	if (!h->append && off > UINT64_MAX - n)
-		return -EFBIG;
-	if (!h->append) {
-		r = vfs_check_size(v, off + n);
+	if (!append) {
+		r = off > UINT64_MAX - n ? -EFBIG : vfs_check_size(v, off + n);
 		if (r != 0)
 			return r;
 	}
 	r = vfs_content_begin_at(v, h->node, call, epoch_of(h), h->append ? UINT64_MAX : off);
 	if (r != 0)
 		return r;
-	if (h->append) {
+	if (append) {
 		off = supafs_spool_size(c->spool);
 		r = vfs_check_size(v, off + n);
 	}
@@ -94,7 +95,7 @@ int supafs_vfs_write(struct supafs_vfs *v, struct supafs_call *call, const struc
 
 	supafs_fault_clear(fault);
 	if (h && h->c && h->writable)
-		r = at->n == 0 ? 0 : vfs_handle_write(v, call, h, buf, (size_t)at->n, at->off);
+		r = at->n == 0 ? 0 : vfs_handle_write(v, call, h, at, buf);
 	vfs_handle_put(v, h);
 	return vfs_errno(r);
 }

@@ -108,6 +108,7 @@ int vfs_nodes_init(struct supafs_vfs *v)
 static void free_node(struct vfs_node *node)
 {
 	free(node->name);
+	free(node->touch);
 	free(node);
 }
 

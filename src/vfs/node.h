@@ -22,6 +22,7 @@
 #include "vfs_priv.h"
 
 struct vfs_content;
+struct vfs_touch;
 
 /* What the kernel's pages of a file are from. */
 enum vfs_pages {
@@ -47,6 +48,7 @@ struct vfs_node {
 	struct supafs_list sibling;
 	struct supafs_list children; /* linked ones */
 	struct vfs_content *content; /* NULL: clean, not open */
+	struct vfs_touch *touch;     /* NULL: its times are those of the view (touch.h) */
 	char *name;                  /* shown, NUL, stored segment, NUL: one block */
 	char *seg;
 	size_t name_n, seg_n;

@@ -15,7 +15,7 @@ int vfs_check_size(const struct supafs_vfs *v, uint64_t size)
 {
 	const uint64_t limit = v->cfg.bucket ? v->cfg.bucket->size_limit : 0;
 
-	if (size > (uint64_t)INT64_MAX || (limit && size > limit))
+	if (size > VFS_OBJECT_MAX || (limit && size > limit))
 		return -EFBIG;
 	return 0;
 }
@@ -238,6 +238,7 @@ static int make_file(struct supafs_vfs *v, struct vfs_node *parent, const struct
 				.mtime_ns = now,
 				.mode = cr->mode & 07777}}};
 
+	vfs_own(v, cr->owner, &ent.attr.meta);
 	memcpy(ent.name, place->name, place->name_n + 1);
 	memcpy(ent.seg, place->seg, place->seg_n + 1);
 	return vfs_content_birth(v, parent, &ent, (cr->flags & O_EXCL) != 0, ret_node);

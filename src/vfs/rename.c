@@ -20,6 +20,7 @@
 #include "handle.h"
 #include "keyq.h"
 #include "ops.h"
+#include "touch.h"
 
 int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs_state *ret_was)
 {
@@ -355,14 +356,24 @@ static void forget_nodes(struct vfs_renaming *rn)
 	rn->target = rn->node = NULL;
 }
 
+static void touch(struct vfs_renaming *rn)
+{
+	vfs_touch_changed(rn->v, rn->node);
+	if (rn->target)
+		vfs_touch_changed(rn->v, rn->target);
+}
+
 static int rename_looked(struct vfs_renaming *rn, const struct supafs_rename *args)
 {
 	int r;
 
 	do {
 		r = look_both(rn, args);
-		if (r == 0 && rn->target != rn->node)
+		if (r == 0 && rn->target != rn->node) {
 			r = rename_once(rn);
+			if (r == 0)
+				touch(rn);
+		}
 		forget_nodes(rn);
 	} while (r == -EAGAIN && supafs_call_check(rn->call) == 0);
 	return r;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include "handle.h"
+#include "touch.h"
 
 #define ATTRS (SUPAFS_SET_MODE | SUPAFS_SET_UID | SUPAFS_SET_GID | SUPAFS_SET_MTIME)
 
@@ -15,7 +16,7 @@
 static bool is_so(const struct supafs_setattr *set, const struct supafs_node_info *now)
 {
 	const struct stat *st = &now->st;
-	const int64_t mtime = st->st_mtim.tv_sec * SUPAFS_NS_PER_S + st->st_mtim.tv_nsec;
+	const int64_t mtime = vfs_ns_of(&st->st_mtim);
 
 	if ((set->which & SUPAFS_SET_MODE) && (set->mode & 07777) != (st->st_mode & 07777))
 		return false;
@@ -190,10 +191,12 @@ int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 	r = vfs_node_get(v, node, &it);
 	if (r != 0)
 		return r;
-	if (!it->folder)
-		r = set_file(v, call, it, set, fault);
-	else if (set->which & SUPAFS_SET_SIZE)
+	if (it->folder && (set->which & SUPAFS_SET_SIZE))
 		r = -EISDIR;
+	else if (!it->folder && (set->which & (ATTRS | SUPAFS_SET_SIZE)))
+		r = set_file(v, call, it, set, fault);
+	if (r == 0)
+		vfs_touch_set(v, it, set);
 	vfs_node_put(v, it);
 	if (r != 0)
 		return vfs_errno(r);

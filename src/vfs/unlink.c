@@ -9,6 +9,7 @@
 #include "handle.h"
 #include "keyq.h"
 #include "ops.h"
+#include "touch.h"
 
 int vfs_ticket_take(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct vfs_ticket *t, struct vfs_place *place)
@@ -104,8 +105,10 @@ static int unlink_placed(struct supafs_vfs *v, struct supafs_call *call, struct 
 	}
 	if (r == 0 || r == -ENOENT)
 		detach(v, node);
-	if (c)
+	if (c) {
+		vfs_touch_changed(v, node); /* who has it open sees that it lost its name */
 		vfs_content_put(v, node);
+	}
 	return r;
 }
 

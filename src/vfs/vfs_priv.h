@@ -26,6 +26,7 @@ struct vfs_mimes;
 struct vfs_node;
 struct vfs_queue;
 
+#define VFS_OBJECT_MAX   (UINT64_C(5) << 40) /* of the S3 that the server keeps objects in: 5 TiB */
 #define VFS_PRESERVE_MAX (16U << 20) /* an open file is copied to a spool before it is deleted */
 #define VFS_MOVE_THREADS 16
 #define VFS_SEND_THREADS 8
@@ -110,6 +111,14 @@ bool vfs_name_temporary(const struct supafs_vfs *v, const char *name);
 
 /* Same content, as far as both sides know: ETags if both are known, else what else is known. */
 bool vfs_version_alike(const struct supafs_version *a, const struct supafs_version *b);
+
+/* Nanoseconds since 1970, which may be negative, and back. */
+struct timespec vfs_time_of(int64_t ns);
+int64_t vfs_ns_of(const struct timespec *t);
+
+/* Who made something, into what is stored with it; nothing where it is the mount's own user, so
+ * that another mount shows it as its own as well. */
+void vfs_own(const struct supafs_vfs *v, const struct supafs_owner *owner, struct supafs_meta *m);
 
 /* A call of our own, with the mount's time-out. Ends with supafs_call_fini(). */
 void vfs_call_init(const struct supafs_vfs *v, struct supafs_call *call);

@@ -359,8 +359,9 @@ static void limits_of_the_bucket(void **state)
 	assert_int_equal(fx_write(x, fh, "0123456789", 0), 0);
 	assert_int_equal(fx_write(x, fh, "x", 10), -EFBIG);
 	assert_int_equal(fx_truncate(x, "a.png", 11), -EFBIG);
-	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call,
-				 &(const struct supafs_span){fh, 0, 11}, 0, &x->fault),
+	assert_int_equal(
+		supafs_vfs_fallocate(x->v, &x->call,
+			&(const struct supafs_span){.fh = fh, .off = 0, .n = 11}, 0, &x->fault),
 		-EFBIG);
 	assert_int_equal(fx_close(x, fh), 0);
 	assert_string_equal(fx_server_text(x, "a.png"), "0123456789");
@@ -471,7 +472,8 @@ static void holes_and_seek(void **state)
 	assert_int_equal(supafs_vfs_lseek(x->v, fh, 0, SEEK_HOLE, &off), 0);
 	assert_int_equal(off, 0);
 	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call,
-				 &(const struct supafs_span){fh, 0, 2 << 20}, 0, &x->fault),
+				 &(const struct supafs_span){.fh = fh, .off = 0, .n = 2 << 20}, 0,
+				 &x->fault),
 		0);
 	assert_int_equal(fx_close(x, fh), 0);
 

@@ -88,13 +88,15 @@ static void write_file(struct worker *w, uint64_t dir, const char *name)
 	memset(buf, 'a' + (int)w->id, sizeof(buf));
 	check(w,
 		supafs_vfs_write(v, &w->call,
-			&(const struct supafs_span){open.fh, below(w, 3000), sizeof(buf)}, buf,
-			&fault),
+			&(const struct supafs_span){
+				.fh = open.fh, .off = below(w, 3000), .n = sizeof(buf)},
+			buf, &fault),
 		"write");
 	check(w,
 		supafs_vfs_read(v, &w->call,
-			&(const struct supafs_span){open.fh, below(w, 3000), sizeof(buf)}, buf,
-			&fault),
+			&(const struct supafs_span){
+				.fh = open.fh, .off = below(w, 3000), .n = sizeof(buf)},
+			buf, &fault),
 		"read");
 	if (below(w, 4))
 		check(w, supafs_vfs_flush(v, &w->call, open.fh, &fault), "flush");
@@ -121,7 +123,8 @@ static void read_file(struct worker *w, uint64_t dir, const char *name)
 	if (r == 0) {
 		check(w,
 			supafs_vfs_read(v, &w->call,
-				&(const struct supafs_span){open.fh, 0, sizeof(buf)}, buf, &fault),
+				&(const struct supafs_span){.fh = open.fh, .n = sizeof(buf)}, buf,
+				&fault),
 			"read");
 		check(w, supafs_vfs_flush(v, &w->call, open.fh, &fault), "flush");
 		supafs_vfs_release(v, open.fh);
@@ -316,7 +319,8 @@ static void *write_stripe(void *ctx)
 		if (!t->ok)
 			break;
 
-		const struct supafs_span at = {open.fh, t->id * sizeof(buf), sizeof(buf)};
+		const struct supafs_span at = {
+			.fh = open.fh, .off = t->id * sizeof(buf), .n = sizeof(buf)};
 
 		t->ok = supafs_vfs_write(t->x->v, &call, &at, buf, &fault) == 0 &&
 			supafs_vfs_read(t->x->v, &call, &at, back, &fault) ==
@@ -372,8 +376,8 @@ static void *read_slowly(void *ctx)
 	struct supafs_fault fault;
 	char c;
 
-	w->result = (int)supafs_vfs_read(
-		w->x->v, &w->call, &(const struct supafs_span){w->fh, 0, 1}, &c, &fault);
+	w->result = (int)supafs_vfs_read(w->x->v, &w->call,
+		&(const struct supafs_span){.fh = w->fh, .off = 0, .n = 1}, &c, &fault);
 	return NULL;
 }
 

@@ -380,16 +380,16 @@ int fx_write(struct fx *x, uint64_t fh, const char *text, uint64_t off)
 {
 	struct supafs_fault fault;
 
-	return supafs_vfs_write(
-		x->v, &x->call, &(const struct supafs_span){fh, off, strlen(text)}, text, &fault);
+	return supafs_vfs_write(x->v, &x->call,
+		&(const struct supafs_span){.fh = fh, .off = off, .n = strlen(text)}, text, &fault);
 }
 
 ssize_t fx_read(struct fx *x, uint64_t fh, void *buf, size_t n, uint64_t off)
 {
 	struct supafs_fault fault;
 
-	return supafs_vfs_read(
-		x->v, &x->call, &(const struct supafs_span){fh, off, n}, buf, &fault);
+	return supafs_vfs_read(x->v, &x->call,
+		&(const struct supafs_span){.fh = fh, .off = off, .n = n}, buf, &fault);
 }
 
 void fx_expect(struct fx *x, uint64_t fh, uint64_t off, const char *text)

@@ -87,12 +87,18 @@ struct supafs_node_info {
 int supafs_vfs_lookup(struct supafs_vfs *v, struct supafs_call *call, uint64_t parent,
 	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault);
 void supafs_vfs_forget(struct supafs_vfs *v, uint64_t node, uint64_t n);
+/* Who makes something: its owner. Stored with it where that is not the mount's (uid, gid). */
+struct supafs_owner {
+	uid_t uid;
+	gid_t gid;
+};
 /* A folder or a symbolic link that is to be made. */
 struct supafs_make {
 	uint64_t parent;
 	struct supafs_str name;
-	mode_t mode;              /* mkdir */
-	struct supafs_str target; /* symlink; not empty */
+	mode_t mode;                      /* mkdir */
+	struct supafs_str target;         /* symlink; not empty */
+	const struct supafs_owner *owner; /* NULL: the mount's */
 };
 int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
 	struct supafs_node_info *ret, struct supafs_fault *fault);
@@ -128,6 +134,7 @@ enum {
 	SUPAFS_SET_GID = 1 << 2,
 	SUPAFS_SET_SIZE = 1 << 3,
 	SUPAFS_SET_MTIME = 1 << 4,
+	SUPAFS_SET_ATIME = 1 << 5, /* kept by this mount only, as long as it knows the node */
 };
 struct supafs_setattr {
 	unsigned which;
@@ -135,7 +142,7 @@ struct supafs_setattr {
 	uid_t uid;
 	gid_t gid;
 	uint64_t size;
-	int64_t mtime_ns;
+	int64_t mtime_ns, atime_ns;
 	uint64_t fh; /* 0: none */
 };
 int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
@@ -184,6 +191,7 @@ struct supafs_create {
 	struct supafs_str name;
 	mode_t mode;
 	int flags;
+	const struct supafs_owner *owner; /* NULL: the mount's */
 };
 int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_create *cr, struct supafs_node_info *ret_info,
@@ -191,6 +199,8 @@ int supafs_vfs_create(struct supafs_vfs *v, struct supafs_call *call,
 /* `n` bytes from `off` of an open file. */
 struct supafs_span {
 	uint64_t fh, off, n;
+	bool placed; /* a write: to `off`, also through a handle that appends (a page of a mapping)
+		      */
 };
 /* Short only at the end of the file. */
 ssize_t supafs_vfs_read(struct supafs_vfs *v, struct supafs_call *call,

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What POSIX promises of files and the server knows nothing of: owners of new things, times of
+ * change and access, places of writes. */
+#include <sys/stat.h>
+
+#include "vfs_fixture.h"
+
+static const struct fx_config plain = {.ttl_ms = UINT64_MAX};
+
+static int setup(void **state)
+{
+	*state = fx_new(&plain);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	assert_int_equal(fx_free(*state), 0);
+	return 0;
+}
+
+static struct stat stat_of(struct fx *x, const char *path)
+{
+	struct stat st = {0};
+
+	assert_int_equal(fx_stat(x, path, &st), 0);
+	return st;
+}
+
+static int64_t ns_of(struct timespec t)
+{
+	return (int64_t)t.tv_sec * SUPAFS_NS_PER_S + t.tv_nsec;
+}
+
+static void set_attr(struct fx *x, uint64_t node, const struct supafs_setattr *set)
+{
+	struct supafs_node_info info;
+
+	assert_int_equal(supafs_vfs_setattr(x->v, &x->call, node, set, &info, &x->fault), 0);
+}
+
+/* A file of somebody else's, with a look-up. */
+static uint64_t create_as(struct fx *x, const char *name, const struct supafs_owner *owner)
+{
+	const struct supafs_create cr = {.parent = SUPAFS_ROOT_ID,
+		.name = supafs_str_of(name),
+		.mode = 0644,
+		.flags = O_WRONLY | O_CREAT,
+		.owner = owner};
+	struct supafs_open_result open = {0};
+	struct supafs_node_info info;
+
+	assert_int_equal(supafs_vfs_create(x->v, &x->call, &cr, &info, &open, &x->fault), 0);
+	assert_int_equal(info.st.st_uid, owner->uid);
+	assert_int_equal(info.st.st_gid, owner->gid);
+	assert_int_equal(fx_close(x, open.fh), 0);
+	return info.node;
+}
+
+static void new_files_belong_to_who_made_them(void **state)
+{
+	struct fx *x = *state;
+	const struct supafs_owner other = {65534, 65533}, own = {1000, 100};
+	struct supafs_node_info link;
+	struct supafs_info info;
+
+	supafs_vfs_forget(x->v, create_as(x, "theirs", &other), 1);
+	supafs_vfs_forget(x->v, create_as(x, "ours", &own), 1);
+	const struct supafs_make mk = {.parent = SUPAFS_ROOT_ID,
+		.name = SUPAFS_STR("link"),
+		.target = SUPAFS_STR("t"),
+		.owner = &other};
+
+	assert_int_equal(supafs_vfs_symlink(x->v, &x->call, &mk, &link, &x->fault), 0);
+	assert_int_equal(link.st.st_uid, other.uid);
+	supafs_vfs_forget(x->v, link.node, 1);
+
+	assert_int_equal(fx_remount(x), 0);
+	assert_int_equal(stat_of(x, "theirs").st_uid, other.uid);
+	assert_int_equal(stat_of(x, "theirs").st_gid, other.gid);
+	assert_int_equal(stat_of(x, "link").st_uid, other.uid);
+	/* The mount's own owner is not stored: another mount shows another one. */
+	assert_int_equal(fx_server_info(x, "ours", &info), 0);
+	assert_int_equal(info.meta.has & (SUPAFS_META_UID | SUPAFS_META_GID), 0);
+}
+
+static void change_of_mode_moves_ctime_alone(void **state)
+{
+	struct fx *x = *state;
+	const struct supafs_setattr chmod = {.which = SUPAFS_SET_MODE, .mode = 0600};
+	struct stat made, now;
+	uint64_t node, fh;
+
+	assert_int_equal(fx_save(x, "f", "abc"), 0);
+	assert_int_equal(fx_path(x, "f", &node), 0);
+	made = stat_of(x, "f");
+	assert_int_equal(ns_of(made.st_ctim), ns_of(made.st_mtim));
+	fx_advance_ms(x, 1000);
+	set_attr(x, node, &chmod);
+	now = stat_of(x, "f");
+	assert_int_equal(ns_of(now.st_mtim), ns_of(made.st_mtim));
+	assert_true(ns_of(now.st_ctim) > ns_of(made.st_ctim));
+	fx_advance_ms(x, 1000);
+	set_attr(x, node, &chmod); /* also one that changes nothing */
+	assert_true(ns_of(stat_of(x, "f").st_ctim) > ns_of(now.st_ctim));
+
+	fx_advance_ms(x, 1000); /* a write is newer than both */
+	assert_int_equal(fx_open(x, "f", O_WRONLY, &fh), 0);
+	assert_int_equal(fx_write(x, fh, "x", 0), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	now = stat_of(x, "f");
+	assert_int_equal(ns_of(now.st_ctim), ns_of(now.st_mtim));
+	supafs_vfs_forget(x->v, node, 1);
+}
+
+static void ctime_of_another_version_is_not_ours(void **state)
+{
+	struct fx *x = *state;
+	struct stat st;
+	uint64_t node;
+
+	fx_server_put(x, "f", "one");
+	assert_int_equal(fx_path(x, "f", &node), 0);
+	set_attr(x, node, &(const struct supafs_setattr){.which = SUPAFS_SET_MODE, .mode = 0600});
+	fx_advance_ms(x, FX_TTL_MS + 1);
+	fx_server_put(x, "f", "two!");
+	fx_advance_ms(x, FX_TTL_MS + 1);
+	st = stat_of(x, "f");
+	assert_int_equal(st.st_size, 4);
+	assert_int_equal(ns_of(st.st_ctim), ns_of(st.st_mtim));
+	supafs_vfs_forget(x->v, node, 1);
+}
+
+static void rename_moves_ctime(void **state)
+{
+	struct fx *x = *state;
+	struct stat made, now;
+	uint64_t node;
+
+	assert_int_equal(fx_save(x, "f", "abc"), 0);
+	assert_int_equal(fx_path(x, "f", &node), 0);
+	made = stat_of(x, "f");
+	fx_advance_ms(x, 1000);
+	assert_int_equal(fx_rename(x, "f", "g", 0), 0);
+	now = stat_of(x, "g");
+	assert_int_equal(ns_of(now.st_mtim), ns_of(made.st_mtim));
+	assert_true(ns_of(now.st_ctim) > ns_of(made.st_ctim));
+	supafs_vfs_forget(x->v, node, 1);
+}
+
+/* No request: the server has no place for it. */
+static void access_time_is_kept_by_the_mount(void **state)
+{
+	struct fx *x = *state;
+	struct stat made, now;
+	uint64_t node;
+
+	assert_int_equal(fx_save(x, "f", "abc"), 0);
+	assert_int_equal(fx_path(x, "f", &node), 0);
+	made = stat_of(x, "f");
+	fx_advance_ms(x, 1000);
+	fx_mark(x);
+	set_attr(x, node,
+		&(const struct supafs_setattr){
+			.which = SUPAFS_SET_ATIME, .atime_ns = 7 * SUPAFS_NS_PER_S + 5});
+	now = stat_of(x, "f");
+	assert_int_equal(fx_all(x), 0);
+	assert_int_equal(ns_of(now.st_atim), 7 * SUPAFS_NS_PER_S + 5);
+	assert_int_equal(ns_of(now.st_mtim), ns_of(made.st_mtim));
+	assert_true(ns_of(now.st_ctim) > ns_of(made.st_ctim));
+	supafs_vfs_forget(x->v, node, 1);
+}
+
+/* The kernel writes a mapping's pages through any handle, also one that appends. */
+static void page_of_a_mapping_is_not_appended(void **state)
+{
+	struct fx *x = *state;
+	uint64_t fh;
+
+	assert_int_equal(fx_save(x, "f", "abcdef"), 0);
+	assert_int_equal(fx_open(x, "f", O_RDWR | O_APPEND, &fh), 0);
+	assert_int_equal(fx_write(x, fh, "gh", 0), 0);
+	const struct supafs_span page = {.fh = fh, .off = 1, .n = 2, .placed = true};
+
+	assert_int_equal(supafs_vfs_write(x->v, &x->call, &page, "XY", &x->fault), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_string_equal(fx_server_text(x, "f"), "aXYdefgh");
+}
+
+static void size_that_no_server_takes(void **state)
+{
+	struct fx *x = *state;
+
+	assert_int_equal(fx_save(x, "f", "abc"), 0);
+	assert_int_equal(fx_truncate(x, "f", UINT64_C(999999999999999)), -EFBIG);
+	assert_int_equal(stat_of(x, "f").st_size, 3);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(new_files_belong_to_who_made_them),
+		T(change_of_mode_moves_ctime_alone),
+		T(ctime_of_another_version_is_not_ours),
+		T(rename_moves_ctime),
+		T(access_time_is_kept_by_the_mount),
+		T(page_of_a_mapping_is_not_appended),
+		T(size_that_no_server_takes),
+	};
+
+	return cmocka_run_group_tests_name("vfs_posix", tests, NULL, NULL);
+}
