@@ -9,9 +9,9 @@ static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	struct op op;
 	struct supafs_node_info info = {0};
 
-	(void)fi;
 	op_begin(&op, req, "getattr", node, NULL);
-	int r = supafs_vfs_getattr(op.vfs, &op.call, node, &info, &op.fault);
+	int r = fi ? supafs_vfs_getattr_open(op.vfs, &op.call, node, fi->fh, &info, &op.fault)
+		   : supafs_vfs_getattr(op.vfs, &op.call, node, &info, &op.fault);
 	op_reply_attr(&op, r, &info);
 }
 

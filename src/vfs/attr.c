@@ -121,6 +121,27 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
 		ret->st.st_nlink = 0;
 }
 
+void vfs_notice(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct supafs_attr *attr)
+{
+	struct vfs_content *c = vfs_content_peek(v, node);
+	struct supafs_fault ignored = {0};
+
+	if (!c)
+		return;
+	/* `attr` may be older than what was sent from here since: looked at again, in order. */
+	if (vfs_content_superseded(c, attr) &&
+		vfs_content_now(v, call, node, false, &ignored) == 0) {
+		{
+			SUPAFS_SCOPED_LOCK(&v->ns);
+			node->pages = VFS_PAGES_NONE;
+		}
+		vfs_news_inode(v, node->id, true);
+		vfs_content_put(v, node);
+	}
+	vfs_content_put(v, node);
+}
+
 int vfs_look(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
 	struct supafs_str name, struct supafs_dirent *ret, struct supafs_fault *fault)
 {
@@ -220,6 +241,7 @@ static int get_info(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	}
 	r = vfs_current(v, call, node, false, &attr, fault);
 	if (r == 0) {
+		vfs_notice(v, call, node, &attr);
 		vfs_info(v, node, &attr, ret);
 		return 0;
 	}
@@ -243,6 +265,29 @@ int supafs_vfs_getattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 	r = get_info(v, call, it, ret, fault);
 	vfs_node_put(v, it);
 	return vfs_errno(r);
+}
+
+static bool is_stale(struct vfs_handle *h)
+{
+	SUPAFS_SCOPED_LOCK(&h->c->lock);
+	SUPAFS_SCOPED_LOCK(&h->lock);
+	return h->epoch != h->c->epoch;
+}
+
+int supafs_vfs_getattr_open(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	uint64_t fh, struct supafs_node_info *ret, struct supafs_fault *fault)
+{
+	struct vfs_handle *h = vfs_handle_get(v, fh);
+	struct supafs_node_info info;
+	int r = supafs_vfs_getattr(v, call, node, &info, fault);
+
+	/* The new size must not reach the kernel for a read through an old handle. */
+	if (r == 0 && h && h->c && is_stale(h))
+		r = -ESTALE;
+	if (r == 0)
+		*ret = info;
+	vfs_handle_put(v, h);
+	return r;
 }
 
 void supafs_vfs_statfs(struct supafs_vfs *v, struct statvfs *ret)

@@ -20,6 +20,7 @@ static int lookup_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	}
 	if (r != 0)
 		return r;
+	vfs_notice(v, call, node, &ent.attr);
 	vfs_info(v, node, &ent.attr, ret);
 	vfs_node_put(v, node);
 	return 0;
@@ -136,7 +137,8 @@ static bool add_dots(const struct walk *w, uint64_t off)
 }
 
 /* 1: added; 0: did not fit; or -errno. */
-static int add_entry(const struct walk *w, const struct supafs_dirent *ent, uint64_t next_off)
+static int add_entry(const struct walk *w, struct supafs_call *call,
+	const struct supafs_dirent *ent, uint64_t next_off)
 {
 	struct supafs_dir_item item = {.name = ent->name, .next_off = next_off};
 	struct vfs_node *node;
@@ -150,6 +152,7 @@ static int add_entry(const struct walk *w, const struct supafs_dirent *ent, uint
 	r = vfs_node_obtain(w->v, w->h->node, ent, 1, &node);
 	if (r != 0)
 		return r;
+	vfs_notice(w->v, call, node, &ent->attr);
 	vfs_info(w->v, node, &ent->attr, &item.info);
 	fits = w->rd->add(w->rd->ctx, &item);
 	if (!fits)
@@ -173,7 +176,7 @@ static int walk_entries(
 	for (off -= 2;;) {
 		r = supafs_dir_next(w->h->dir, call, &off, &ent, fault);
 		if (r == 1)
-			r = add_entry(w, &ent, off + 2);
+			r = add_entry(w, call, &ent, off + 2);
 		if (r <= 0)
 			break;
 		any = true;

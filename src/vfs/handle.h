@@ -4,8 +4,9 @@
  *
  * A file's handle pins what it was opened at: the content's epoch, and for reading from the
  * server a version. As long as its epoch is the content's, it shares the content's spool
- * with all other handles; once another client's content has been seen under the name, an older
- * handle reads its own pinned version on (or gets ESTALE), and may not write.
+ * with all other handles. Once another client's content has been seen under the name, an older
+ * handle gets ESTALE for all that it does: the kernel has one size and one set of pages a file, so
+ * what it read on from its own version would be mixed with the new one's.
  */
 #pragma once
 
@@ -75,7 +76,11 @@ int vfs_look(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *pa
  * is known). */
 void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
 	struct supafs_node_info *ret);
-/* The same for a name without a node. */
+/* `attr`, about to be told to the kernel, is what the server has under an open file: if it is another
+ * version, its handles become stale and the kernel's pages void before the new size is told. */
+void vfs_notice(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct supafs_attr *attr);
+/* The same as vfs_info() for a name without a node. */
 void vfs_info_bare(
 	struct supafs_vfs *v, const struct supafs_attr *attr, struct supafs_node_info *ret);
 /* A handle on a file, and what of the kernel's pages may stay. */

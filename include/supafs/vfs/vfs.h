@@ -128,6 +128,10 @@ int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const stru
 int supafs_vfs_getattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	struct supafs_node_info *ret, struct supafs_fault *fault);
 
+/* The same for an open file: -ESTALE once another client's version is there. */
+int supafs_vfs_getattr_open(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
+	uint64_t fh, struct supafs_node_info *ret, struct supafs_fault *fault);
+
 enum {
 	SUPAFS_SET_MODE = 1 << 0,
 	SUPAFS_SET_UID = 1 << 1,
