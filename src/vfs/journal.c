@@ -301,9 +301,12 @@ static int record(struct supafs_vfs *v, struct vfs_node *node, const struct orde
 	if (r != 0)
 		return r == -ECANCELED ? 0 : r;
 	{
-		/* A note must not outlive the spool that the last durable record names. */
+		/* A note must not outlive the spool that the last durable record names, nor come
+		 * before the bytes that it names. */
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		durable = durable || (o->fresh && c->promise->old);
+		durable = durable || d->by_map ||
+			  (o->fresh && (c->promise->old || vfs_content_size_locked(c) >
+								   SUPAFS_JOURNAL_INLINE_MAX));
 	}
 	r = write_draft(v, d, durable);
 	{

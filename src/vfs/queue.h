@@ -51,6 +51,8 @@ int vfs_flush_begin(struct supafs_vfs *v, struct vfs_node *folder, struct vfs_fl
 int vfs_flush_wait(struct supafs_vfs *v, struct supafs_call *call, struct vfs_flush *f,
 	void (*progress)(void *ctx, const struct supafs_flush_state *st), void *ctx);
 void vfs_flush_state(struct supafs_vfs *v, struct vfs_flush *f, struct supafs_flush_state *ret);
+/* Both, for what lies directly in a folder. */
+int vfs_flush_folder(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *folder);
 void vfs_flush_fini(struct supafs_vfs *v, struct vfs_flush *f);
 
 /* --- The end (drain.c) --------------------------------------------------------------------------
