@@ -315,9 +315,9 @@ int supafs_journal_delete_add(struct supafs_buf *deletes, const struct supafs_jo
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf one;
 
+	supafs_buf_init(&one, SUPAFS_JOURNAL_MAX);
 	if (!delete_valid(d))
 		return -EINVAL;
-	supafs_buf_init(&one, SUPAFS_JOURNAL_MAX);
 	add_str(&one, d->seg);
 	add_str(&one, d->name);
 	add_version(&one, &d->version);

@@ -33,11 +33,11 @@ static void as_record(struct supafs_str p)
 	struct supafs_journal_record rec;
 	int r = supafs_journal_parse(p, &rec, &ranges);
 
+	supafs_buf_init(&again, p.n + 1);
 	FUZZ_CHECK(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT);
 	if (r != 0)
 		return;
 	check_record(&rec);
-	supafs_buf_init(&again, p.n + 1);
 	FUZZ_CHECK(supafs_journal_format(&rec, &again) == 0);
 	FUZZ_CHECK(supafs_str_starts(p, supafs_buf_str(&again)));
 	FUZZ_CHECK(again.n == p.n || rec.kind == SUPAFS_JOURNAL_DELETE);

@@ -345,12 +345,12 @@ static int append_by_limit(const char *dir)
 	unsigned n = 0, got = 0;
 	int r;
 
+	supafs_buf_init(&list, 4096);
 	(void)snprintf(x.dir, sizeof(x.dir), "%s", dir);
 	signal(SIGXFSZ, SIG_IGN);
 	if (setrlimit(RLIMIT_FSIZE, &lim) != 0)
 		return 5;
 	open_both(&x);
-	supafs_buf_init(&list, 4096);
 	add_delete(&list, "a-name-of-some-length");
 	r = supafs_journal_note(x.j, &rec);
 	for (; r == 0; n += r == 0)
