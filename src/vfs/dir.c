@@ -6,6 +6,7 @@
 #include "handle.h"
 #include "keyq.h"
 #include "ops.h"
+#include "queue.h"
 
 static int lookup_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
 	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault)
@@ -221,7 +222,9 @@ int supafs_vfs_fsyncdir(
 		r = vfs_node_dir(v, h->node, &dir);
 		if (r == 0)
 			r = vfs_gather_settle(v, call, &dir, false, false);
-		else if (r == -ENOENT)
+		if (r == 0)
+			r = vfs_flush_folder(v, call, h->node);
+		if (r == -ENOENT)
 			r = 0;
 	}
 	vfs_handle_put(v, h);

@@ -9,7 +9,9 @@
  * | changed, still open for writing | as above after its missing bytes were fetched; if the      |
  * |                                 | server never had it: only the name changes                 |
  * | changed, closed (held, failed,  | one upload under the new name, then the old object (if any)|
- * | queued, a reference)            | is removed; under another temporary name: only the name    |
+ * | queued, a reference)            | is removed; under another temporary name, and with         |
+ * |                                 | write-back if the server never had it: only the name, its  |
+ * |                                 | record gets the new key before rename returns              |
  *
  * The ticket of both keys is held from the first request to the last; the names change under the
  * namespace lock when the server has done its part.
@@ -18,8 +20,10 @@
 
 #include "gather.h"
 #include "handle.h"
+#include "journal.h"
 #include "keyq.h"
 #include "ops.h"
+#include "queue.h"
 #include "touch.h"
 
 int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs_state *ret_was)
@@ -66,6 +70,16 @@ static int remove_source(struct vfs_renaming *rn)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* What was promised of the file that is replaced is void, now that its successor is safe; and
+ * before that one's old name goes, or the record would come to lie over it. */
+static void drop_target(struct vfs_renaming *rn)
+{
+	if (!rn->target || !vfs_content_peek(rn->v, rn->target))
+		return;
+	vfs_promise_drop(rn->v, rn->target);
+	vfs_content_put(rn->v, rn->target);
+}
+
 static int copy_over(struct vfs_renaming *rn)
 {
 	struct supafs_store *store = rn->v->cfg.store;
@@ -81,6 +95,7 @@ static int copy_over(struct vfs_renaming *rn)
 		return r;
 	rn->attr.version = entry.version;
 	rn->attr.modified_ns = entry.modified_ns;
+	drop_target(rn);
 	return remove_source(rn);
 }
 
@@ -129,7 +144,8 @@ static int switch_names(struct vfs_renaming *rn, const struct supafs_attr *attr)
 	return r;
 }
 
-/* Does the server have an object under the new name, as far as we know? */
+/* Does the server have an object under the new name, as far as we know, or is one promised to it?
+ */
 static bool target_remote(struct vfs_renaming *rn)
 {
 	struct vfs_content *c;
@@ -141,7 +157,7 @@ static bool target_remote(struct vfs_renaming *rn)
 	if (c) {
 		{
 			SUPAFS_SCOPED_LOCK(&c->lock);
-			remote = c->remote || c->maybe_remote;
+			remote = c->remote || c->maybe_remote || (c->promise && c->promise->stands);
 		}
 		if (remote)
 			vfs_content_preserve(rn->v, rn->target, rn->call);
@@ -161,10 +177,46 @@ static int rename_name_only(struct vfs_renaming *rn, bool over, bool maybe)
 	if (r != 0)
 		return r;
 	r = switch_names(rn, NULL);
-	SUPAFS_SCOPED_LOCK(&c->lock);
-	c->remote = over;
-	c->maybe_remote = false;
-	c->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		c->remote = over;
+		c->maybe_remote = false;
+		c->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
+	}
+	if (r == 0) /* should it fail, the bytes are promised under the old name */
+		(void)vfs_promise_rekey(rn->v, rn->node, VFS_STATE__COUNT, true);
+	drop_target(rn);
+	return r;
+}
+
+/* Only the name as well, of a closed file that the queue will send. */
+static int rename_queued(struct vfs_renaming *rn, bool over)
+{
+	struct vfs_content *c = rn->node->content;
+	int r = switch_names(rn, NULL);
+
+	if (r != 0)
+		return r;
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		c->remote = over;
+		c->exclusive = rn->noreplace;
+	}
+	r = vfs_promise_stands(c)
+		    ? vfs_promise_rekey(rn->v, rn->node, VFS_QUEUED, true)
+		    : vfs_content_promise(rn->v, rn->node, rn->call, VFS_QUEUED, true, rn->fault);
+	drop_target(rn);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (c->state == VFS_HELD || c->state == VFS_DIRTY || c->state == VFS_REFERENCE)
+			vfs_content_set_state_locked(c, VFS_QUEUED);
+	}
+	if (r != 0) { /* the journal could not take it: the server has to */
+		const struct vfs_send send = {
+			.key = &rn->to.key, .name = {rn->to.name, rn->to.name_n}, .ack = true};
+
+		r = vfs_content_send(rn->v, rn->node, rn->call, &send, NULL, rn->fault);
+	}
 	return r;
 }
 
@@ -183,6 +235,7 @@ static int rename_by_upload(struct vfs_renaming *rn, bool remote)
 	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
 	if (r != 0)
 		return r;
+	drop_target(rn);
 	if (remote)
 		r = remove_source(rn);
 	if (r != 0) { /* both names are there now: shown as the server has them */
@@ -209,6 +262,7 @@ static int rename_object(struct vfs_renaming *rn, bool over)
 	if (r == 0) {
 		r = switch_names(rn, vfs_state_unsent(was) ? NULL : &rn->attr);
 		vfs_content_thaw(c, was, &rn->attr.version);
+		(void)vfs_promise_rekey(rn->v, rn->node, VFS_STATE__COUNT, false);
 		return r;
 	}
 	vfs_content_thaw(c, was, NULL);
@@ -242,6 +296,8 @@ static int rename_file_placed(struct vfs_renaming *rn)
 		return r;
 	if (s.unsent && !s.remote && (s.open || (hidden && !over)))
 		return rename_name_only(rn, over, s.maybe);
+	if (s.unsent && !s.open && !s.remote && !s.maybe && rn->v->cfg.writeback)
+		return rename_queued(rn, over);
 	if (s.unsent && !s.open)
 		return rename_by_upload(rn, s.remote || s.maybe);
 	return rename_object(rn, over);
@@ -326,6 +382,17 @@ static int settle_below(struct vfs_renaming *rn)
 	return r == 0 ? vfs_gather_settle(rn->v, rn->call, &rn->to.key, true, true) : r;
 }
 
+/* A background upload under the old name is not worth waiting for. */
+static void stop_upload(struct vfs_renaming *rn)
+{
+	struct vfs_content *c = vfs_content_peek(rn->v, rn->node);
+
+	if (!c)
+		return;
+	vfs_content_stop(c);
+	vfs_content_put(rn->v, rn->node);
+}
+
 /* 0, -errno, or -EAGAIN: the source has another place by now. */
 static int rename_once(struct vfs_renaming *rn)
 {
@@ -335,17 +402,21 @@ static int rename_once(struct vfs_renaming *rn)
 
 	if (r == 0)
 		r = settle_below(rn);
+	stop_upload(rn);
 	if (r == 0)
 		r = vfs_keyq_enter(rn->v->keyq, rn->call, &t, vfs_key_full(&rn->from.key),
 			vfs_key_full(&rn->to.key));
-	if (r != 0)
+	if (r != 0) {
+		vfs_queue_look(rn->v, rn->node);
 		return r;
+	}
 	r = vfs_node_place(rn->v, rn->node, &now);
 	if (r == 0 && !vfs_key_same(&now.key, &rn->from.key))
 		r = -EAGAIN;
 	if (r == 0)
 		r = rn->node->folder ? vfs_rename_folder(rn) : rename_file(rn);
 	vfs_keyq_leave(rn->v->keyq, &t);
+	vfs_queue_look(rn->v, rn->node); /* what was stopped, or is to be sent from now on */
 	return r;
 }
 

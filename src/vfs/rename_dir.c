@@ -10,6 +10,7 @@
 
 #include "supafs/util/buf.h"
 
+#include "journal.h"
 #include "ops.h"
 
 #define LIST_LIMIT 1000
@@ -382,6 +383,8 @@ static int move_folder(struct vfs_renaming *rn)
 		    : vfs_put_placeholder(rn->v, rn->call, &rn->to.key, false, rn->fault);
 	if (r == 0)
 		r = switch_folder(rn);
+	if (r == 0)
+		vfs_promise_rekey_below(rn->v, rn->node);
 	if (r == 0) {
 		vfs_view_ack(rn->v, &rn->from, from_id, NULL);
 		vfs_view_ack(rn->v, &rn->to, to_id, NULL);

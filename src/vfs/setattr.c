@@ -8,6 +8,8 @@
 #include <fcntl.h>
 
 #include "handle.h"
+#include "journal.h"
+#include "queue.h"
 #include "touch.h"
 
 #define ATTRS (SUPAFS_SET_MODE | SUPAFS_SET_UID | SUPAFS_SET_GID | SUPAFS_SET_MTIME)
@@ -83,8 +85,10 @@ static int set_meta(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 		if (r != 0)
 			return r;
 	}
-	if (!now)
+	if (!now) {
+		vfs_promise_refresh(v, node);
 		return 0;
+	}
 	r = vfs_content_settle(v, node, call, false, fault);
 	return forgivable(r) && !(set->which & SUPAFS_SET_MTIME) ? 0 : r;
 }
@@ -173,8 +177,10 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	}
 	if (r == 0 && resized && !set->fh)
 		r = send_resized(v, call, node, fault);
-	if (r != 0 && resized) /* the kernel takes it for undone, but the new bytes are kept here */
+	if (r != 0 && resized) { /* the kernel takes it for undone, but the new bytes are kept */
 		vfs_news_inode(v, node->id, true);
+		vfs_queue_look(v, node); /* there is no close that would send them */
+	}
 	vfs_content_put(v, node);
 	return r;
 }

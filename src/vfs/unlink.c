@@ -7,8 +7,10 @@
  */
 #include "gather.h"
 #include "handle.h"
+#include "journal.h"
 #include "keyq.h"
 #include "ops.h"
+#include "queue.h"
 #include "touch.h"
 
 int vfs_ticket_take(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
@@ -105,6 +107,8 @@ static int unlink_placed(struct supafs_vfs *v, struct supafs_call *call, struct 
 	}
 	if (r == 0 || r == -ENOENT)
 		detach(v, node);
+	if (c && (r == 0 || r == -ENOENT)) /* before the answer: it must not come back */
+		vfs_promise_drop(v, node);
 	if (c) {
 		vfs_touch_changed(v, node); /* who has it open sees that it lost its name */
 		vfs_content_put(v, node);
@@ -112,17 +116,32 @@ static int unlink_placed(struct supafs_vfs *v, struct supafs_call *call, struct 
 	return r;
 }
 
+/* A background upload of what goes is not worth waiting for. */
+static void stop_upload(struct supafs_vfs *v, struct vfs_node *node)
+{
+	struct vfs_content *c = vfs_content_peek(v, node);
+
+	if (!c)
+		return;
+	vfs_content_stop(c);
+	vfs_content_put(v, node);
+}
+
 static int unlink_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct supafs_fault *fault)
 {
 	struct vfs_ticket t;
 	struct vfs_place place;
-	int r = vfs_ticket_take(v, call, node, &t, &place);
+	int r;
 
+	stop_upload(v, node);
+	r = vfs_ticket_take(v, call, node, &t, &place);
+	if (r == 0) {
+		r = unlink_placed(v, call, node, &place, fault);
+		vfs_keyq_leave(v->keyq, &t);
+	}
 	if (r != 0)
-		return r;
-	r = unlink_placed(v, call, node, &place, fault);
-	vfs_keyq_leave(v->keyq, &t);
+		vfs_queue_look(v, node);
 	return r;
 }
 

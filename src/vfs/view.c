@@ -34,12 +34,20 @@ uint64_t vfs_view_leaving(struct supafs_vfs *v, const struct vfs_place *place)
 void vfs_view_ack(struct supafs_vfs *v, const struct vfs_place *place, uint64_t id,
 	const struct supafs_attr *attr)
 {
+	if (id == 0) { /* no memory for a record: what is cached must not contradict it */
+		supafs_catalog_drop(v->cfg.catalog, vfs_key_rel(&place->dir), false);
+		return;
+	}
 	supafs_catalog_ack(v->cfg.catalog, vfs_key_rel(&place->dir),
 		(struct supafs_str){place->seg, place->seg_n}, id, attr);
 }
 
 void vfs_view_undo(struct supafs_vfs *v, const struct vfs_place *place, uint64_t id)
 {
+	if (id == 0) {
+		supafs_catalog_drop(v->cfg.catalog, vfs_key_rel(&place->dir), false);
+		return;
+	}
 	supafs_catalog_undo(v->cfg.catalog, vfs_key_rel(&place->dir),
 		(struct supafs_str){place->seg, place->seg_n}, id);
 }
@@ -53,12 +61,7 @@ void vfs_view_forget(struct supafs_vfs *v, const struct vfs_place *place)
 static void at_once(
 	struct supafs_vfs *v, const struct vfs_place *place, const struct supafs_attr *attr)
 {
-	const uint64_t id = vfs_view_pending(v, place, attr);
-
-	if (id)
-		vfs_view_ack(v, place, id, attr);
-	else /* no memory for a record: what is cached must not contradict it */
-		supafs_catalog_drop(v->cfg.catalog, vfs_key_rel(&place->dir), false);
+	vfs_view_ack(v, place, vfs_view_pending(v, place, attr), attr);
 }
 
 void vfs_view_present(

@@ -175,7 +175,8 @@ struct supafs_dir_read {
  * back) or the end. An error after the first entry is reported by the next call. */
 int supafs_vfs_readdir(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_dir_read *rd, struct supafs_fault *fault);
-/* Settles gathered deletes of the folder. */
+/* Settles gathered deletes of the folder, and waits for what is closed directly in it: -EIO when
+ * something of that could not be sent. */
 int supafs_vfs_fsyncdir(
 	struct supafs_vfs *v, struct supafs_call *call, uint64_t fh, struct supafs_fault *fault);
 
