@@ -17,7 +17,8 @@ void supafs_http_clear_headers(struct supafs_http_reply *r)
 	r->etag[0] = r->request_id[0] = r->location[0] = '\0';
 	r->retry_after_ms = -1;
 	r->date_ns = 0;
-	r->upload_offset = UINT64_MAX;
+	r->upload_offset = r->upload_length = UINT64_MAX;
+	supafs_buf_reset(&r->upload_metadata);
 }
 
 int supafs_http_parse_status_line(struct supafs_str line)
@@ -116,6 +117,19 @@ static void take_offset(struct supafs_http_reply *r, struct supafs_str v, int64_
 	(void)supafs_parse_u64(v, INT64_MAX, &r->upload_offset);
 }
 
+static void take_upload_length(struct supafs_http_reply *r, struct supafs_str v, int64_t now)
+{
+	(void)now;
+	(void)supafs_parse_u64(v, INT64_MAX, &r->upload_length);
+}
+
+static void take_upload_metadata(struct supafs_http_reply *r, struct supafs_str v, int64_t now)
+{
+	(void)now;
+	supafs_buf_reset(&r->upload_metadata);
+	(void)supafs_buf_addstr(&r->upload_metadata, v);
+}
+
 static struct supafs_str trim(struct supafs_str s)
 {
 	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
@@ -145,6 +159,8 @@ void supafs_http_take_header(
 		{{"retry-after", 11}, take_retry_after},
 		{{"date", 4}, take_date},
 		{{"upload-offset", 13}, take_offset},
+		{{"upload-length", 13}, take_upload_length},
+		{{"upload-metadata", 15}, take_upload_metadata},
 	};
 	const char *colon = line.n > 0 ? memchr(line.p, ':', line.n) : NULL;
 	struct supafs_str name;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define METADATA_MAX (16U << 10) /* bytes of Upload-Metadata: what a server's headers may hold */
+
 const char *supafs_http_method_name(enum supafs_http_method m)
 {
 	static const char *const names[SUPAFS_HTTP__COUNT] = {
@@ -44,11 +46,14 @@ void supafs_http_reply_init(struct supafs_http_reply *r)
 		.content_length = UINT64_MAX,
 		.retry_after_ms = -1,
 		.upload_offset = UINT64_MAX,
+		.upload_length = UINT64_MAX,
 	};
+	supafs_buf_init(&r->upload_metadata, METADATA_MAX);
 	supafs_buf_init(&r->body, SUPAFS_JSON_BODY_MAX);
 }
 
 void supafs_http_reply_fini(struct supafs_http_reply *r)
 {
 	supafs_buf_fini(&r->body);
+	supafs_buf_fini(&r->upload_metadata);
 }

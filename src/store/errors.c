@@ -115,6 +115,19 @@ static const struct supafs_error_row rows[] = {
 	{"Payload too large", NULL, 0, 0, 0, -EFBIG, F(TOO_LARGE), false, "EntityTooLarge"},
 	{"invalid_mime_type", NULL, 0, 0, 0, -EPERM, F(PERMANENT), false, "InvalidMimeType"},
 
+	/* Resumable uploads: plain text (API §6.4). */
+	{NULL, "Upload-Offset conflict", 409, 409, OP(PUT), -EIO, F(TRANSIENT), false, "UploadOffset"},
+	{NULL, "resource already exists", 409, 409, 0, -EEXIST, F(CONFLICT), false, "KeyAlreadyExists"},
+	{NULL, "file for this url", 404, 404, OP(PUT), -EIO, F(TRANSIENT), false, "UploadGone"},
+	{NULL, NULL, 410, 410, OP(PUT), -EIO, F(TRANSIENT), false, "UploadGone"},
+	{NULL, "lock acquired", 400, 400, OP(PUT), -EIO, F(TRANSIENT), false, "UploadLocked"},
+	{NULL, "acquiring lock", 503, 503, OP(PUT), -EIO, F(TRANSIENT), false, "UploadLocked"},
+	{NULL, "Bucket not found", 404, 404, 0, -ENOENT, F(MISSING), false, "NoSuchBucket"},
+	{NULL, "Invalid key", 400, 400, 0, -EINVAL, F(PERMANENT), false, "InvalidKey"},
+	{NULL, "Maximum size exceeded", 413, 413, 0, -EFBIG, F(TOO_LARGE), false, "EntityTooLarge"},
+	{NULL, "upload's size exceeded", 413, 413, 0, -EFBIG, F(TOO_LARGE), false, "EntityTooLarge"},
+	{NULL, "mime type", 415, 415, 0, -EPERM, F(PERMANENT), false, "InvalidMimeType"},
+
 	/* No code: the framework's, the gateway's and the CDN's replies, by words, then by status. */
 	{NULL, "no Route matched", 404, 404, 0, -EIO, F(PERMANENT), false, "NotStorage"},
 	{NULL, "expired", 401, 401, 0, -EACCES, F(AUTH), false, "TokenExpired"},

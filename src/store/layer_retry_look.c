@@ -3,7 +3,8 @@
  * Writes under the retry layer. When a reply was lost, the server may have done the work; so the
  * object is looked at first (API §12.3):
  *
- *	put           info has our nonce: done. Else it is sent again.
+ *	put           info has our nonce: done. Else it is sent again; a resumable one goes on
+ *	              where the server has it, and what got further counts as a first try.
  *	put exclusive, then "exists"    info has our nonce: ours. Else -EEXIST.
  *	copy          with replace: sent again. Else, then "exists": same content and nonce: ours.
  *	move          then "no source" or "exists": source gone and target there: done.
@@ -70,7 +71,10 @@ static int put_tries(
 	int r;
 
 	do {
+		const uint64_t before = args->resume->offset;
 		r = inner->ops->put(inner, t->call, args, ret_id, t->fault);
+		if (args->resume->offset > before)
+			t->since = 0;
 		unsure = r < 0 && t->fault->ambiguous;
 		if (r == -EEXIST && args->exclusive && t->ambiguous) {
 			reply = *t->fault;
@@ -89,9 +93,12 @@ int supafs_retry_put(struct supafs_store *s, struct supafs_call *call,
 {
 	struct supafs_retry *rt = supafs_retry_of(s);
 	struct supafs_put_args marked = *args;
+	struct supafs_resume own = {.changed = NULL};
 	struct supafs_tries t;
 	char nonce[33];
 
+	if (!marked.resume)
+		marked.resume = &own;
 	if (marked.nonce.n == 0) {
 		supafs_nonce_make(rt->cfg.seed, &rt->nonces, nonce);
 		marked.nonce = supafs_str_of(nonce);

@@ -10,7 +10,8 @@
 
 #include "supabase_priv.h"
 
-#define API_PATH "/storage/v1"
+#define API_PATH      "/storage/v1"
+#define RESUMABLE_MIN (64U << 20)
 
 static unsigned sb_capabilities(const struct supafs_store *s)
 {
@@ -26,6 +27,7 @@ static struct supafs_store *sb_free(struct supafs_store *s)
 	free(sb->bucket);
 	sb->header_apikey = supafs_secret_free(sb->header_apikey);
 	supafs_sb_auth_fini(&sb->auth);
+	supafs_sb_pace_fini(&sb->pace);
 	free(sb);
 	return NULL;
 }
@@ -145,6 +147,8 @@ int supafs_store_new_supabase(const struct supafs_supabase_config *cfg, struct s
 	sb->http = http;
 	sb->clock = cfg->clock;
 	sb->seed = cfg->seed;
+	sb->resumable_min = cfg->resumable_min ? cfg->resumable_min : RESUMABLE_MIN;
+	supafs_sb_pace_init(&sb->pace);
 	r = fill(sb, cfg);
 	if (r < 0) {
 		(void)sb_free(&sb->base);

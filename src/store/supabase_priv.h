@@ -40,6 +40,16 @@ struct supafs_sb_auth {
 	int64_t ask_again_ns; /* not before that (monotonic) */
 };
 
+/* How large a piece of an upload the path to the server lets through (supabase_pace.c). */
+struct supafs_sb_pace {
+	struct supafs_mutex lock; /* a leaf */
+	/* lock: */
+	uint64_t chunk;      /* bytes of a request; 0: the whole upload in one */
+	uint64_t ceiling;    /* so many were refused; 0: none were */
+	int64_t target_ns;   /* how long one should take */
+	int64_t last_cut_ns; /* how long the last one lasted that was cut; 0: none */
+};
+
 struct supafs_sb {
 	struct supafs_store base;
 	struct supafs_http *http; /* borrowed */
@@ -49,7 +59,10 @@ struct supafs_sb {
 	char *header_apikey; /* "apikey: …", a secret (util/secret.h) */
 	bool public_key;     /* anon or publishable, with no user's token beside it */
 	struct supafs_sb_auth auth;
-	uint64_t seed; /* of nonces */
+	struct supafs_sb_pace pace;
+	uint64_t resumable_min; /* objects of so many bytes are uploaded resumably */
+	_Atomic bool no_tus;    /* the server has shown that it cannot */
+	uint64_t seed;          /* of nonces */
 	_Atomic uint64_t nonces;
 	/* The server refused our cursor once: list flat and group here (API §4.3 item 5). */
 	_Atomic bool flat_only;
@@ -148,6 +161,25 @@ int supafs_sb_move(struct supafs_store *s, struct supafs_call *call, struct supa
 	struct supafs_str to, struct supafs_fault *fault);
 int supafs_sb_url(struct supafs_store *s, struct supafs_call *call, struct supafs_str key,
 	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault);
+
+/* An upload as one request, and as a resumable one; keys are checked, `args->nonce` and
+ * `args->resume` set. */
+int supafs_sb_put_whole(struct supafs_sb *sb, struct supafs_call *call,
+	const struct supafs_put_args *args, unsigned char ret_id[16], struct supafs_fault *fault);
+int supafs_sb_put_tus(struct supafs_sb *sb, struct supafs_call *call,
+	const struct supafs_put_args *args, unsigned char ret_id[16], struct supafs_fault *fault);
+
+void supafs_sb_pace_init(struct supafs_sb_pace *p);
+void supafs_sb_pace_fini(struct supafs_sb_pace *p);
+/* Bytes of the next request of an upload of `size`, of which `left` are still to be sent. */
+uint64_t supafs_sb_pace_next(struct supafs_sb_pace *p, uint64_t size, uint64_t left);
+/* One of `n` bytes went well in `took_ns`. */
+void supafs_sb_pace_done(struct supafs_sb_pace *p, uint64_t n, int64_t took_ns);
+/* One of `n` bytes was refused as too large; false: none can be smaller. */
+bool supafs_sb_pace_too_large(struct supafs_sb_pace *p, uint64_t n);
+/* One was cut after `took_ns`, `n` bytes of it have arrived. `told`: the gateway said that its time
+ * was up. True: it is time that limits, and the next one will be smaller. */
+bool supafs_sb_pace_cut(struct supafs_sb_pace *p, uint64_t n, int64_t took_ns, bool told);
 
 /* `bearer`: key or token for the header; NULL: none. 0 or -ENOMEM; ends with _fini() also then. */
 int supafs_sb_auth_init(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Uploads: one PUT (or POST, exclusive) with Content-Length, never chunked (API §5.3). Times and
- * mode go along twice: as directives for listings, as user metadata for everybody else.
+ * mode go along twice: as directives for listings, as user metadata for everybody else. Large ones
+ * go another way: supabase_tus.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -104,28 +105,17 @@ static int send_upload(struct supafs_sb_req *q, struct supafs_call *call, struct
 	return 0;
 }
 
-int supafs_sb_put(struct supafs_store *s, struct supafs_call *call,
+int supafs_sb_put_whole(struct supafs_sb *sb, struct supafs_call *call,
 	const struct supafs_put_args *args, unsigned char ret_id[16], struct supafs_fault *fault)
 {
 	supafs_cleanup(supafs_sb_req_fini) struct supafs_sb_req q;
 	supafs_cleanup(supafs_sb_attrs_fini) struct supafs_sb_attrs attrs = {.mime = {NULL, 0}};
-	struct supafs_sb *sb = supafs_sb_of(s);
 	struct upload u = {.args = args};
 	const struct supafs_http_source source = {upload_pread, &u, args->size};
-	struct supafs_str nonce = args->nonce;
-	char own_nonce[33];
 	int r;
 
 	supafs_sb_req_init(&q, sb, args->exclusive ? SUPAFS_HTTP_POST : SUPAFS_HTTP_PUT, "/object");
-	supafs_fault_clear(fault);
-	r = supafs_key_check(args->key, SUPAFS_KEY_PATH, fault);
-	if (r < 0)
-		return r;
-	if (nonce.n == 0) {
-		supafs_nonce_make(sb->seed, &sb->nonces, own_nonce);
-		nonce = supafs_str_of(own_nonce);
-	}
-	r = supafs_sb_attrs_init(&attrs, args, nonce, fault);
+	r = supafs_sb_attrs_init(&attrs, args, args->nonce, fault);
 	if (r < 0)
 		return r;
 	supafs_sb_req_bucket(&q);
@@ -134,4 +124,28 @@ int supafs_sb_put(struct supafs_store *s, struct supafs_call *call,
 	if (args->size > 0)
 		q.source = &source;
 	return send_upload(&q, call, &u, ret_id, fault);
+}
+
+int supafs_sb_put(struct supafs_store *s, struct supafs_call *call,
+	const struct supafs_put_args *args, unsigned char ret_id[16], struct supafs_fault *fault)
+{
+	struct supafs_sb *sb = supafs_sb_of(s);
+	struct supafs_put_args a = *args;
+	struct supafs_resume own = {.changed = NULL};
+	char own_nonce[33];
+	int r;
+
+	supafs_fault_clear(fault);
+	r = supafs_key_check(args->key, SUPAFS_KEY_PATH, fault);
+	if (r < 0)
+		return r;
+	if (a.nonce.n == 0) {
+		supafs_nonce_make(sb->seed, &sb->nonces, own_nonce);
+		a.nonce = supafs_str_of(own_nonce);
+	}
+	if (!a.resume)
+		a.resume = &own;
+	if (a.size >= sb->resumable_min && a.size > 0 && !sb->no_tus)
+		return supafs_sb_put_tus(sb, call, &a, ret_id, fault);
+	return supafs_sb_put_whole(sb, call, &a, ret_id, fault);
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "supafs/util/parse.h"
+
 #include "unit.h"
 
 static void assert_text(const char *got, const char *want)
@@ -56,8 +58,12 @@ static void assert_request(const struct exchange *x, const struct supafs_http_re
 		assert_text(req->headers[n], x->headers[n]);
 	}
 	assert_null(x->headers[n]);
-	if (x->error == 0 || x->body)
+	if (x->body_size > 0) {
+		assert_non_null(req->body);
+		assert_int_equal(req->body->size, x->body_size);
+	} else if (x->error == 0 || x->body) {
 		assert_body(req->body, x->body);
+	}
 }
 
 static void fill_reply(const struct exchange *x, struct supafs_http_reply *r)
@@ -72,6 +78,18 @@ static void fill_reply(const struct exchange *x, struct supafs_http_reply *r)
 		(void)snprintf(r->etag, sizeof(r->etag), "%s", x->etag);
 	if (x->range)
 		assert_int_equal(supafs_http_parse_content_range(supafs_str_of(x->range), r), 0);
+	if (x->location)
+		(void)snprintf(r->location, sizeof(r->location), "%s", x->location);
+	if (x->offset)
+		assert_int_equal(
+			supafs_parse_u64(supafs_str_of(x->offset), INT64_MAX, &r->upload_offset),
+			0);
+	if (x->length)
+		assert_int_equal(
+			supafs_parse_u64(supafs_str_of(x->length), INT64_MAX, &r->upload_length),
+			0);
+	if (x->metadata)
+		assert_int_equal(supafs_buf_adds(&r->upload_metadata, x->metadata), 0);
 	if (x->error)
 		(void)snprintf(r->error, sizeof(r->error), "scripted");
 }
@@ -104,6 +122,8 @@ static int script_perform(struct supafs_http *t, struct supafs_call *call,
 		s->at++;
 	assert_request(x, req);
 	fill_reply(x, reply);
+	if (s->clock)
+		supafs_fake_clock_advance(s->clock, x->took_ms * SUPAFS_NS_PER_MS);
 	if (req->sink && x->status >= 200 && x->status < 300) {
 		if (req->sink->begin)
 			r = req->sink->begin(req->sink->ctx, reply);

@@ -12,6 +12,7 @@ struct exchange {
 	const char *url;
 	const char *headers[10]; /* all of them, in order, NULL-terminated */
 	const char *body;        /* NULL: none may be sent */
+	uint64_t body_size;      /* not 0: one of so many bytes, which are not read */
 	/* Given. */
 	int error; /* not 0: the transfer breaks, `progress` far */
 	enum supafs_http_progress progress;
@@ -20,14 +21,18 @@ struct exchange {
 	const char *etag;
 	const char *range;      /* Content-Range */
 	int64_t retry_after_ms; /* 0: none */
-	bool no_length;         /* no Content-Length */
-	bool again;             /* stays for the next request too */
+	const char *location;
+	const char *offset, *length, *metadata; /* Upload-… */
+	int64_t took_ms;                        /* moves the script's clock */
+	bool no_length;                         /* no Content-Length */
+	bool again;                             /* stays for the next request too */
 };
 
 struct script_http {
 	struct supafs_http base;
 	const struct exchange *list;
 	size_t n, at;
+	struct supafs_fake_clock *clock; /* NULL: none is moved */
 };
 
 void script_init(struct script_http *s, const struct exchange *list, size_t n);

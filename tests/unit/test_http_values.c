@@ -152,6 +152,8 @@ static void header_lines(void **state)
 	take(&r, "sb-request-id: own");
 	take(&r, "cf-ray: ray");
 	take(&r, "upload-offset: 5");
+	take(&r, "Upload-Length: 50");
+	take(&r, "Upload-Metadata: a YQ==,b");
 	take(&r, "X-Retry-After: 5");
 	take(&r, "no colon");
 	take(&r, ": empty name");
@@ -161,6 +163,8 @@ static void header_lines(void **state)
 	assert_string_equal(r.etag, "W/\"x y\"");
 	assert_string_equal(r.request_id, "own");
 	assert_int_equal(r.upload_offset, 5);
+	assert_int_equal(r.upload_length, 50);
+	assert_string_equal(supafs_buf_cstr(&r.upload_metadata), "a YQ==,b");
 	assert_int_equal(r.retry_after_ms, -1);
 
 	take(&r, "Content-Type: application/jsonlines");
@@ -173,13 +177,15 @@ static void header_lines(void **state)
 	supafs_http_clear_headers(&r);
 	assert_true(r.content_length == UINT64_MAX && r.upload_offset == UINT64_MAX);
 	assert_string_equal(r.etag, "");
+	assert_true(r.upload_length == UINT64_MAX);
+	assert_int_equal(r.upload_metadata.n, 0);
 	supafs_http_reply_fini(&r);
 }
 
 /* Texts at the edge of their fields: kept whole or not at all. */
 static void header_bounds(void **state)
 {
-	char line[2048];
+	char line[20000];
 	struct supafs_http_reply r;
 
 	(void)state;
@@ -190,11 +196,18 @@ static void header_bounds(void **state)
 		assert_int_equal(strlen(r.etag), n <= SUPAFS_ETAG_MAX ? n : 0);
 		supafs_http_reply_fini(&r);
 	}
-	for (int n = 1022; n <= 1025; n++) {
+	for (int n = 4094; n <= 4097; n++) {
 		supafs_http_reply_init(&r);
 		(void)snprintf(line, sizeof(line), "location: %0*d", n, 0);
 		take(&r, line);
-		assert_int_equal(strlen(r.location), n < 1024 ? n : 0);
+		assert_int_equal(strlen(r.location), n < 4096 ? n : 0);
+		supafs_http_reply_fini(&r);
+	}
+	for (int n = 16383; n <= 16385; n++) {
+		supafs_http_reply_init(&r);
+		(void)snprintf(line, sizeof(line), "upload-metadata: %0*d", n, 0);
+		take(&r, line);
+		assert_int_equal(r.upload_metadata.n, n <= 16384 ? n : 0);
 		supafs_http_reply_fini(&r);
 	}
 	supafs_http_reply_init(&r);

@@ -89,11 +89,13 @@ struct supafs_http_reply {
 	bool json;                      /* Content-Type is application/json */
 	char etag[SUPAFS_ETAG_MAX + 1]; /* as sent, quotes kept; W/ kept; "" if none or too long */
 	char request_id[64];            /* sb-request-id, x-request-id or cf-ray; "" if none */
-	char location[1024];            /* "" if none */
+	char location[4096];            /* "" if none or too long */
 	int64_t retry_after_ms;         /* -1: none; from seconds or an HTTP date */
 	int64_t date_ns;                /* Date header, 0: none; to find a wrong clock */
-	uint64_t upload_offset;         /* TUS, UINT64_MAX: none */
-	struct supafs_buf body;         /* collected 2xx body, or the beginning of an error body */
+	uint64_t upload_offset;         /* TUS, UINT64_MAX: none; the next one too */
+	uint64_t upload_length;
+	struct supafs_buf upload_metadata; /* TUS, as sent; "" if none or too long */
+	struct supafs_buf body; /* collected 2xx body, or the beginning of an error body */
 	enum supafs_http_progress progress;
 	int64_t first_byte_ns; /* from the start to the first byte of the reply, 0 if none */
 	int64_t total_ns;      /* whole transfer */

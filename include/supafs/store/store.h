@@ -178,6 +178,7 @@ struct supafs_resume {
 	/* Called on the put's thread when `id` has changed; may write a journal. May be NULL. */
 	void (*changed)(void *ctx, const struct supafs_resume *r);
 	void *ctx;
+	uint64_t offset; /* bytes that the server is known to have: shows progress, no more */
 };
 
 /* Content and attributes of an upload. */
@@ -201,7 +202,9 @@ struct supafs_put_args {
 	 * What supafs_user_check() refuses is refused here with the same error. */
 	struct supafs_str user;
 	/* NULL: the upload is begun anew whenever it is repeated from outside. Else an interrupted
-	 * large upload goes on where the server has it, also in a later process. */
+	 * large upload goes on where the server has it, also in a later process. Success empties
+	 * `id`; a failure leaves it as it is worth trying. An upload of other facts (key, size,
+	 * type, times, user metadata) is not gone on with; one of another nonce is. */
 	struct supafs_resume *resume;
 };
 
