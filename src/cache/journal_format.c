@@ -65,8 +65,10 @@ static struct supafs_str take(struct reader *r, size_t n)
 		r->bad = true;
 		return (struct supafs_str){"", 0};
 	}
-	r->rest.p += n;
-	r->rest.n -= n;
+	if (n) { /* an empty view may have no address */
+		r->rest.p += n;
+		r->rest.n -= n;
+	}
 	return s;
 }
 
