@@ -15,6 +15,12 @@ static const struct {
 	{"mount", supafs_cmd_mount},
 	{"umount", supafs_cmd_umount},
 	{"unmount", supafs_cmd_umount},
+	{"check", supafs_cmd_check},
+	{"status", supafs_cmd_status},
+	{"pending", supafs_cmd_pending},
+	{"flush", supafs_cmd_flush},
+	{"invalidate", supafs_cmd_invalidate},
+	{"url", supafs_cmd_url},
 	{"serve", supafs_cmd_serve},
 };
 
@@ -23,6 +29,13 @@ static const char *base_name(const char *path)
 	const char *slash = strrchr(path, '/');
 
 	return slash ? slash + 1 : path;
+}
+
+int supafs_exit(int r, const struct supafs_problem *p)
+{
+	if (r < 0 && p->text[0])
+		supafs_problem_print(p);
+	return r < 0 ? SUPAFS_EXIT_FAILED : SUPAFS_EXIT_OK;
 }
 
 static int unknown(const char *command)

@@ -27,6 +27,11 @@ struct line {
 	unsigned positional;
 };
 
+static void fini_line(struct line *l)
+{
+	supafs_buf_fini(&l->options);
+}
+
 static int usage(struct supafs_problem *p, const char *what)
 {
 	supafs_problem_set(p, SUPAFS_MSG_USAGE, "what", what, "command", "mount", NULL);
@@ -259,7 +264,7 @@ static int understand(struct supafs_mount_args *a, const struct line *l, struct 
 	return r;
 }
 
-static bool is_usage(const struct supafs_problem *p)
+bool supafs_problem_is_usage(const struct supafs_problem *p)
 {
 	return p->id == SUPAFS_MSG_USAGE || p->id == SUPAFS_MSG_OPT_UNKNOWN ||
 	       p->id == SUPAFS_MSG_OPT_VALUE || p->id == SUPAFS_MSG_OPT_RANGE ||
@@ -269,7 +274,32 @@ static bool is_usage(const struct supafs_problem *p)
 static int refuse(const struct supafs_problem *p)
 {
 	supafs_problem_print(p);
-	return is_usage(p) ? SUPAFS_EXIT_USAGE : SUPAFS_EXIT_FAILED;
+	return supafs_problem_is_usage(p) ? SUPAFS_EXIT_USAGE : SUPAFS_EXIT_FAILED;
+}
+
+int supafs_arguments_check(
+	struct supafs_mount_args *a, int argc, char **argv, struct supafs_problem *p)
+{
+	supafs_cleanup(fini_line) struct line l = {0};
+	const char *source;
+	int r;
+
+	protect_memory();
+	supafs_buf_init(&l.options, OPTIONS_MAX);
+	r = parse_line(&l, argc, argv, p);
+	if (r == 0 && l.help)
+		return 1;
+	if (r == 0)
+		r = load(a, &l, p);
+	if (r < 0)
+		return r;
+	source = l.source ? l.source : a->config.bucket;
+	if (source && *source)
+		r = split_source(a, source, p);
+	source = l.mountpoint ? l.mountpoint : a->config.mountpoint;
+	if (r == 0 && source)
+		(void)snprintf(a->mountpoint, sizeof(a->mountpoint), "%s", source);
+	return r;
 }
 
 static int mount_line(const struct line *l)
@@ -293,11 +323,6 @@ static int mount_line(const struct line *l)
 	supafs_log_fini();
 	free(a);
 	return code;
-}
-
-static void fini_line(struct line *l)
-{
-	supafs_buf_fini(&l->options);
 }
 
 static int command(int argc, char **argv,

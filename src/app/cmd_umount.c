@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supafs umount: unmounts, waits for the daemon to finish its uploads, tells what is left.
+ * supafs umount: unmounts, waits for the daemon to finish its uploads and shows how far they are,
+ * tells what is left.
  *
  * What is at the path        daemon       done
  * a supafs mount             alive        unmount, wait, report its exit record
@@ -23,14 +24,21 @@
 #include <unistd.h>
 
 #include "supafs/util/cleanup.h"
+#include "supafs/util/clock.h"
+#include "supafs/util/log.h"
 
+#include "args.h"
+#include "client.h"
 #include "commands.h"
+#include "config.h"
 #include "messages.h"
 #include "mountinfo.h"
 #include "place.h"
+#include "progress.h"
 #include "record.h"
 
-#define WAIT_MORE_MS 60000 /* beyond the daemon's own drain time */
+#define WAIT_MORE_MS  60000 /* beyond the daemon's own drain time */
+#define LOOK_EVERY_MS 500
 
 extern char **environ;
 
@@ -129,17 +137,45 @@ static int refuse(const struct unmount *u, enum supafs_msg id, int r)
 	return SUPAFS_EXIT_FAILED;
 }
 
+static void show_progress(const struct unmount *u, struct supafs_progress *progress)
+{
+	const struct supafs_control_request req = {.verb = SUPAFS_CONTROL_PROGRESS};
+	supafs_cleanup(supafs_answer_freep) struct supafs_answer *a = NULL;
+	FILE *f = supafs_client_try(&u->rec, &req);
+
+	if (!f)
+		return;
+	if (supafs_client_next(f, &a, NULL) == 1)
+		supafs_progress_show(progress, a);
+	(void)fclose(f);
+}
+
 /* True when the daemon has ended. */
 static bool wait_for_daemon(const struct unmount *u)
 {
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t until = clock->mono_ns(clock) +
+			      (int64_t)(u->rec.drain_ms + WAIT_MORE_MS) * SUPAFS_NS_PER_MS;
 	struct pollfd pfd = {.fd = u->pidfd, .events = POLLIN};
-	uint64_t ms = u->rec.drain_ms + WAIT_MORE_MS;
+	struct supafs_progress progress;
 	int n;
 
+	supafs_progress_init(&progress);
 	do {
-		n = poll(&pfd, 1, ms < INT_MAX ? (int)ms : INT_MAX);
-	} while (n < 0 && errno == EINTR);
+		n = poll(&pfd, 1, LOOK_EVERY_MS);
+		if (n == 0)
+			show_progress(u, &progress);
+	} while (n <= 0 && clock->mono_ns(clock) < until);
+	supafs_progress_end(&progress);
 	return n > 0;
+}
+
+static void tell_file(const char *file)
+{
+	char clean[1200];
+
+	(void)supafs_log_redact(file, strlen(file), clean, sizeof(clean));
+	(void)fprintf(stderr, "supafs: %s\n", clean);
 }
 
 static int report(const struct unmount *u)
@@ -148,7 +184,7 @@ static int report(const struct unmount *u)
 	uint64_t left = 0;
 	char count[24];
 
-	if (supafs_record_read_exit(u->user, &u->rec, &left) < 0)
+	if (supafs_record_read_exit(u->user, &u->rec, &left, tell_file) < 0)
 		return refuse(u, SUPAFS_MSG_UMOUNT_KILLED, 0);
 	supafs_record_forget(u->user, u->path);
 	if (left == 0)
@@ -196,47 +232,66 @@ static int run(struct unmount *u)
 	return finish(u);
 }
 
-static int usage(const char *what)
+/* The mount point that a configuration names. */
+static int configured(const char *name, char *ret, struct supafs_problem *p)
 {
-	struct supafs_problem p;
+	struct supafs_config c;
+	int r;
 
-	supafs_problem_set(&p, SUPAFS_MSG_USAGE, "what", what, "command", "umount", NULL);
-	supafs_problem_print(&p);
-	return SUPAFS_EXIT_USAGE;
+	p->text[0] = '\0';
+	r = supafs_config_load(&c, NULL, name, p);
+	if (r == 0 && !c.mountpoint) {
+		supafs_problem_set(p, SUPAFS_MSG_NO_MOUNTPOINT, NULL);
+		r = -EINVAL;
+	}
+	if (r == 0)
+		(void)snprintf(ret, PATH_MAX, "%s", c.mountpoint);
+	supafs_config_fini(&c);
+	supafs_log_fini();
+	return r;
+}
+
+static int unmount_at(struct unmount *u, const char *given)
+{
+	int r = supafs_mount_path(given, u->path);
+
+	if (r < 0) {
+		(void)snprintf(u->path, sizeof(u->path), "%s", given);
+		return refuse(u,
+			r == -ENOENT ? SUPAFS_MSG_UMOUNT_NOT_MOUNTED : SUPAFS_MSG_UMOUNT_FAILED, r);
+	}
+	r = run(u);
+	if (u->pidfd >= 0)
+		(void)close(u->pidfd);
+	return r;
 }
 
 int supafs_cmd_umount(const char *self, int argc, char **argv)
 {
 	struct unmount u = {.pidfd = -1};
-	const char *given = NULL;
-	int r;
+	const char *given = NULL, *config = NULL;
+	const struct supafs_arg table[] = {
+		{"--lazy", &u.lazy, NULL},
+		{"-l", &u.lazy, NULL},
+		{"--config", NULL, &config},
+		{NULL, NULL, NULL},
+	};
+	char named[PATH_MAX];
+	struct supafs_problem p;
+	int r = supafs_args_parse("umount", argc, argv, table, &given);
 
 	(void)self;
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
-			supafs_help_umount();
-			return SUPAFS_EXIT_OK;
-		}
-		if (strcmp(argv[i], "-l") == 0 || strcmp(argv[i], "--lazy") == 0)
-			u.lazy = true;
-		else if (argv[i][0] == '-' && argv[i][1] != '\0')
-			return usage("there is one option, --lazy");
-		else if (given)
-			return usage("more than one mount point");
-		else
-			given = argv[i];
+	if (r > 0)
+		return supafs_help_command("umount");
+	if (r == 0 && !given == !config)
+		r = supafs_args_wrong("umount", "a mount point or --config NAME is wanted");
+	if (r < 0)
+		return SUPAFS_EXIT_USAGE;
+	if (config) {
+		r = configured(config, named, &p);
+		if (r < 0)
+			return supafs_exit(r, &p);
 	}
-	if (!given)
-		return usage("no mount point is named");
-	(void)snprintf(u.path, sizeof(u.path), "%s", given);
-	r = supafs_mount_path(given, u.path);
-	if (r < 0) {
-		(void)snprintf(u.path, sizeof(u.path), "%s", given);
-		return refuse(&u,
-			r == -ENOENT ? SUPAFS_MSG_UMOUNT_NOT_MOUNTED : SUPAFS_MSG_UMOUNT_FAILED, r);
-	}
-	r = run(&u);
-	if (u.pidfd >= 0)
-		(void)close(u.pidfd);
-	return r;
+	supafs_config_wipe_environment();
+	return unmount_at(&u, given ? given : named);
 }

@@ -164,6 +164,34 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 		"{mnt} was a dead mount, its daemon had been killed: cleared; "
 		"files that were not uploaded yet are kept in {dir}",
 
+	[SUPAFS_MSG_LEFT_FILE] = "'{name}' is not at the server: {err}",
+
+	[SUPAFS_MSG_ASK_PATH] = "cannot look at {mnt}: {err}",
+	[SUPAFS_MSG_ASK_OUTSIDE] = "{mnt} is not in a mount of supafs",
+	[SUPAFS_MSG_ASK_DENIED] =
+		"{mnt} was mounted by somebody else: ask as that user, or as root",
+	[SUPAFS_MSG_ASK_NO_DAEMON] =
+		"the daemon of {mnt} cannot be asked ({err}): it has ended, or is of an older "
+		"version; 'supafs umount {mnt}' clears a dead mount",
+	[SUPAFS_MSG_ASK_BROKEN] =
+		"the daemon of {mnt} broke off its answer: it is ending; look into its log",
+	[SUPAFS_MSG_ASK_FAILED] = "{what} failed: {err}",
+	[SUPAFS_MSG_FLUSH_LEFT] =
+		"{count} file(s) of {mnt} are not at the server; they are kept and tried again, "
+		"'supafs pending {mnt}' lists them",
+	[SUPAFS_MSG_NOT_PENDING] =
+		"no file '{name}' waits for the server; 'supafs pending {mnt}' lists those that do, "
+		"with the names to use",
+	[SUPAFS_MSG_SAVE_DIR] = "cannot save into {dir}: {err}; name a folder of yours elsewhere",
+	[SUPAFS_MSG_SAVE_FAILED] = "cannot save '{name}' to {dir}: {err}",
+	[SUPAFS_MSG_URL_FILE] = "{name} is not a file: only files have a URL",
+	[SUPAFS_MSG_URL_PRIVATE] =
+		"{name} is in a private bucket: 'supafs url --signed 1h {name}' makes a URL that is "
+		"valid for an hour",
+	[SUPAFS_MSG_CONTROL] =
+		"commands such as 'supafs status' and 'supafs flush' will not work for this mount: "
+		"{err}",
+
 	[SUPAFS_MSG_SERVE_MISSING] =
 		"supafs-serve is not installed ({file}): build supafs with libmicrohttpd and SQLite",
 	[SUPAFS_MSG_SYSTEM] = "{what}: {err}",

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Order of a start: checks of this machine → cache folder → into the background → spool's lock →
- * server → FUSE session → mounted → ready. Every step that fails has its message and leaves
- * nothing behind. The end is the reverse: loop ended → unmounted → drained → record of the exit.
+ * server → control channel → FUSE session → mounted → ready. Every step that fails has its message
+ * and leaves nothing behind. The end is the reverse: loop ended → unmounted → uploads waited for,
+ * which the control channel tells → channel closed → drained → record of the exit.
  */
 #include "mount.h"
 
@@ -20,6 +21,7 @@
 
 #include "checks.h"
 #include "commands.h"
+#include "control.h"
 #include "daemon.h"
 #include "notify.h"
 #include "place.h"
@@ -29,8 +31,10 @@
 
 #define IDLE_THREADS 4
 /* Of malloc: with its default, eight a processor, much more stays resident than is in use. */
-#define ARENAS  2
-#define LOG_MAX (1L << 20) /* a start with a longer log begins a new one */
+#define ARENAS         2
+#define LEFT_FILES_MAX (16U << 10)
+#define STOP_MORE_MS   90000      /* for what comes before and after the drain */
+#define LOG_MAX        (1L << 20) /* a start with a longer log begins a new one */
 
 struct mount {
 	struct supafs_mount_args *args;
@@ -41,7 +45,9 @@ struct mount {
 	struct supafs_stack stack;
 	struct supafs_fuse *fuse;
 	struct supafs_signals *signals;
+	struct supafs_control *control; /* NULL: it could not be made */
 	struct supafs_record record;
+	struct supafs_buf left_files; /* lines "name: why" of what is not sent */
 };
 
 static int find_places(struct mount *m, struct supafs_problem *p)
@@ -164,7 +170,7 @@ static void on_abandon(void *ctx)
 		return;
 	supafs_vfs_stats(m->stack.vfs, &st);
 	m->record.left = st.dirty + st.uploading + st.failed;
-	(void)supafs_record_end(&m->record);
+	(void)supafs_record_end(&m->record, supafs_buf_str(&m->left_files));
 }
 
 static int build_stack(struct mount *m, struct supafs_problem *p)
@@ -182,6 +188,29 @@ static int build_stack(struct mount *m, struct supafs_problem *p)
 			"an earlier run left %u local file(s) that were perhaps not uploaded; they are kept in %s/lost+found, and its log tells more",
 			m->stack.lost, m->cache);
 	return r;
+}
+
+/* A mount without it is a mount all the same. */
+static void start_control(struct mount *m)
+{
+	const struct supafs_options *opt = &m->args->opt;
+	const struct supafs_clock *clock = m->stack.clock;
+	const struct supafs_control_facts facts = {.stack = &m->stack,
+		.source = m->source,
+		.mountpoint = m->args->mountpoint,
+		.cache = m->cache,
+		.log = m->log,
+		.memory = opt->memory,
+		.meta_memory = opt->meta_memory,
+		.timeout_ms = opt->timeout_ms,
+		.since_ns = clock->wall_ns(clock)};
+	int r = supafs_control_new(&facts, &m->control);
+	struct supafs_problem p;
+
+	if (r == 0)
+		return;
+	supafs_problem_set(&p, SUPAFS_MSG_CONTROL, "err", strerrordesc_np(-r), NULL);
+	supafs_log(SUPAFS_LOG_WARN, "%s", p.text);
 }
 
 static int build_fuse(struct mount *m, struct supafs_problem *p)
@@ -226,23 +255,77 @@ static int serve(struct mount *m, struct supafs_problem *p)
 	return r;
 }
 
+static void on_drain(void *ctx, const struct supafs_flush_state *st)
+{
+	struct mount *m = ctx;
+
+	if (m->control)
+		supafs_control_draining(m->control, st);
+}
+
+/* A line of the exit record: "name: why". What has a temporary name is sent in the very end. */
+static int add_left(void *ctx, const struct supafs_pending *p)
+{
+	struct supafs_buf *b = ctx;
+	const struct supafs_str text = supafs_str_of(p->text ? p->text : "");
+	char line[SUPAFS_PROBLEM_MAX], clean[SUPAFS_PROBLEM_MAX];
+
+	if (strcmp(p->state, "held") == 0 || b->max - b->n < sizeof(line))
+		return 0;
+	(void)snprintf(line, sizeof(line), "%s is not at the server: %s%s%.*s", p->path,
+		p->error ? strerrordesc_np(p->error) : "there was no time", text.n ? ": " : "",
+		(int)text.n, text.p);
+	(void)supafs_log_redact(line, strlen(line), clean, sizeof(clean));
+	(void)supafs_buf_addf(b, "%s\n", clean);
+	return 0;
+}
+
+/* Waits for uploads while the vfs can still tell how far they are; what is left of the time. */
+static uint64_t drain(struct mount *m, uint64_t drain_ms)
+{
+	const struct supafs_clock *clock = m->stack.clock;
+	const int64_t began = clock->mono_ns(clock);
+	struct supafs_flush_state st = {0};
+	struct supafs_call call;
+	uint64_t took;
+
+	if (!m->stack.vfs || drain_ms == 0)
+		return drain_ms;
+	on_drain(m, &st);
+	supafs_call_init(&call, clock, drain_ms);
+	(void)supafs_vfs_flush_all(m->stack.vfs, &call, on_drain, m, &st);
+	supafs_call_fini(&call);
+	(void)supafs_vfs_pending(m->stack.vfs, add_left, &m->left_files);
+	took = (uint64_t)((clock->mono_ns(clock) - began) / SUPAFS_NS_PER_MS);
+	return took < drain_ms ? drain_ms - took : 0;
+}
+
 /* Ends what was built; the number of files that are left. */
 static unsigned finish(struct mount *m)
 {
 	uint64_t drain_ms = m->args->opt.drain_ms;
 	unsigned left = 0;
+	char state[96];
 
 	if (m->signals && supafs_signals_draining(m->signals))
 		drain_ms = 0;
-	supafs_notify("STOPPING=1\nSTATUS=waiting for uploads");
+	/* The service manager is asked for as long as the drain may take. */
+	(void)snprintf(state, sizeof(state),
+		"STOPPING=1\nSTATUS=waiting for uploads\nEXTEND_TIMEOUT_USEC=%llu",
+		(unsigned long long)(drain_ms + STOP_MORE_MS) * 1000);
+	supafs_notify(state);
 	if (m->fuse)
 		supafs_fuse_unmount(m->fuse);
+	drain_ms = drain(m, drain_ms);
+	m->control = supafs_control_free(m->control);
 	supafs_stack_end(&m->stack, drain_ms, &left);
 	m->signals = supafs_signals_free(m->signals);
 	m->fuse = supafs_fuse_free(m->fuse);
 	if (m->record.pid) {
 		m->record.left = left;
-		(void)supafs_record_end(&m->record);
+		if (left == 0) /* the last try did it */
+			supafs_buf_reset(&m->left_files);
+		(void)supafs_record_end(&m->record, supafs_buf_str(&m->left_files));
 	}
 	return left;
 }
@@ -269,6 +352,8 @@ static int run(struct mount *m)
 		r = build_stack(m, &p);
 		supafs_config_forget(&m->args->config);
 		if (r == 0)
+			start_control(m);
+		if (r == 0)
 			r = build_fuse(m, &p);
 		if (r == 0)
 			r = serve(m, &p);
@@ -294,10 +379,12 @@ int supafs_mount_run(struct supafs_mount_args *args)
 		return SUPAFS_EXIT_FAILED;
 	}
 	m->args = args;
+	supafs_buf_init(&m->left_files, LEFT_FILES_MAX);
 	m->daemon = (struct supafs_daemon){.ready_fd = -1, .log_fd = -1};
 	(void)snprintf(m->source, sizeof(m->source), "supafs:%s%s%s", args->bucket,
 		*args->prefix ? "/" : "", args->prefix);
 	code = run(m);
+	supafs_buf_fini(&m->left_files);
 	free(m);
 	return code;
 }

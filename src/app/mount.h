@@ -20,5 +20,13 @@ struct supafs_mount_args {
 	bool foreground;
 };
 
+/* For `supafs check`: reads a command line as mount's, with all in it optional: bucket and mount
+ * point are "" when nobody names them. 0; 1 for --help; -errno with *p set. `a` is zeroed before,
+ * and its parts are to be ended in any case. */
+int supafs_arguments_check(
+	struct supafs_mount_args *a, int argc, char **argv, struct supafs_problem *p);
+/* Is it a mistake on the command line? */
+bool supafs_problem_is_usage(const struct supafs_problem *p);
+
 /* Checks this machine, builds, mounts, serves, drains. The exit code; problems are printed. */
 int supafs_mount_run(struct supafs_mount_args *args);

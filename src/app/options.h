@@ -38,6 +38,8 @@ struct supafs_options {
 	uint64_t memory, meta_memory, read_ahead;
 	uint64_t connections, threads;
 	uint64_t retries; /* 0: until the time-out */
+	uint64_t uploads;
+	bool writeback;
 	uint64_t retry_base_ms, retry_cap_ms;
 	/* shown attributes */
 	uint64_t uid, gid, umask, fmode, dmode;

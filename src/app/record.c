@@ -17,10 +17,11 @@
 #include "envfile.h"
 #include "place.h"
 
-#define EXIT_KEPT_S 3600 /* for an umount that comes late */
-#define RECORD_MAX  32768
-#define STAT_MAX    2048
-#define START_FIELD 22 /* of /proc/PID/stat */
+#define EXIT_KEPT_S   3600 /* for an umount that comes late */
+#define RECORD_MAX    32768
+#define STAT_MAX      2048
+#define FILE_LINE_MAX 600
+#define START_FIELD   22 /* of /proc/PID/stat */
 
 uint64_t supafs_process_start(pid_t pid)
 {
@@ -73,7 +74,23 @@ static void add_number(struct supafs_buf *b, const char *name, uint64_t n)
 	(void)supafs_buf_addf(b, "%s=%llu\n", name, (unsigned long long)n);
 }
 
-static int write_file(const struct supafs_record *rec, const char *suffix)
+/* A line a file, as many as leave the record well below its bound. */
+static void add_files(struct supafs_buf *b, struct supafs_str files)
+{
+	char line[FILE_LINE_MAX];
+
+	while (files.n > 0 && b->n < RECORD_MAX / 2) {
+		const char *end = memchr(files.p, '\n', files.n);
+		const size_t n = end ? (size_t)(end - files.p) : files.n;
+
+		(void)snprintf(line, sizeof(line), "%.*s", (int)n, files.p);
+		add(b, "file", line);
+		files.p += n + (end ? 1 : 0);
+		files.n -= n + (end ? 1 : 0);
+	}
+}
+
+static int write_file(const struct supafs_record *rec, const char *suffix, struct supafs_str files)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b = {0};
 	char path[PATH_MAX], dir[PATH_MAX];
@@ -93,6 +110,7 @@ static int write_file(const struct supafs_record *rec, const char *suffix)
 	add(&b, "log", rec->log);
 	add_number(&b, "drain_ms", rec->drain_ms);
 	add_number(&b, "left", rec->left);
+	add_files(&b, files);
 	r = supafs_buf_error(&b);
 	return r < 0 ? r : supafs_file_replace(path, b.p, b.n, 0600);
 }
@@ -129,23 +147,35 @@ int supafs_record_write(const struct supafs_record *rec)
 	drop_old_exits();
 	if (path_of(geteuid(), rec->mountpoint, "exit", path) == 0)
 		(void)unlink(path);
-	return write_file(rec, "mount");
+	return write_file(rec, "mount", (struct supafs_str){NULL, 0});
 }
 
-int supafs_record_end(const struct supafs_record *rec)
+int supafs_record_end(const struct supafs_record *rec, struct supafs_str files)
 {
 	char path[PATH_MAX];
-	int r = write_file(rec, "exit");
+	int r = write_file(rec, "exit", files);
 
 	if (path_of(geteuid(), rec->mountpoint, "mount", path) == 0)
 		(void)unlink(path);
 	return r;
 }
 
+struct reading {
+	struct supafs_record *rec;
+	void (*fn)(const char *file);
+};
+
 static int on_value(void *ctx, struct supafs_str name, const char *value)
 {
-	struct supafs_record *rec = ctx;
+	const struct reading *reading = ctx;
+	struct supafs_record *rec = reading->rec;
 	uint64_t n = 0;
+
+	if (supafs_str_eq(name, SUPAFS_STR("file"))) {
+		if (reading->fn)
+			reading->fn(value);
+		return 0;
+	}
 
 	if (supafs_str_eq(name, SUPAFS_STR("mountpoint")))
 		(void)snprintf(rec->mountpoint, sizeof(rec->mountpoint), "%s", value);
@@ -166,9 +196,10 @@ static int on_value(void *ctx, struct supafs_str name, const char *value)
 	return 0;
 }
 
-static int read_record(
-	uid_t user, const char *mountpoint, const char *suffix, struct supafs_record *ret)
+static int read_record(uid_t user, const char *mountpoint, const char *suffix,
+	struct supafs_record *ret, void (*fn)(const char *file))
 {
+	struct reading reading = {ret, fn};
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b;
 	char path[PATH_MAX];
 	const char *what;
@@ -180,7 +211,7 @@ static int read_record(
 	if (r == 0)
 		r = supafs_file_read(path, &b);
 	if (r == 0)
-		r = supafs_envfile_parse(supafs_buf_str(&b), on_value, ret, &line, &what);
+		r = supafs_envfile_parse(supafs_buf_str(&b), on_value, &reading, &line, &what);
 	if (r == 0 && strcmp(ret->mountpoint, mountpoint) != 0)
 		r = -ENOENT;
 	return r < 0 ? -ENOENT : 0;
@@ -188,24 +219,27 @@ static int read_record(
 
 int supafs_record_read(uid_t user, const char *mountpoint, struct supafs_record *ret)
 {
-	int r = read_record(user, mountpoint, "mount", ret);
+	int r = read_record(user, mountpoint, "mount", ret, NULL);
 
 	if (r == 0)
 		return 0;
-	r = read_record(user, mountpoint, "exit", ret);
+	r = read_record(user, mountpoint, "exit", ret, NULL);
 	ret->ended = r == 0;
 	return r;
 }
 
-int supafs_record_read_exit(uid_t user, const struct supafs_record *rec, uint64_t *ret_left)
+int supafs_record_read_exit(uid_t user, const struct supafs_record *rec, uint64_t *ret_left,
+	void (*fn)(const char *file))
 {
 	struct supafs_record end;
-	int r = read_record(user, rec->mountpoint, "exit", &end);
+	int r = read_record(user, rec->mountpoint, "exit", &end, NULL);
 
 	if (r == 0 && (end.pid != rec->pid || end.start != rec->start))
 		r = -ENOENT;
 	if (r == 0)
 		*ret_left = end.left;
+	if (r == 0 && fn)
+		(void)read_record(user, rec->mountpoint, "exit", &end, fn);
 	return r;
 }
 

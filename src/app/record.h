@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "supafs/util/str.h"
+
 struct supafs_record {
 	char mountpoint[PATH_MAX];
 	pid_t pid;
@@ -30,13 +32,15 @@ struct supafs_record {
 
 /* 0 or -errno. The folder is made. */
 int supafs_record_write(const struct supafs_record *rec);
-/* Writes the exit record, removes the other. */
-int supafs_record_end(const struct supafs_record *rec);
+/* Writes the exit record, removes the other. `files`: lines of what is left, "name: why",
+ * printable; the first ones are kept. */
+int supafs_record_end(const struct supafs_record *rec, struct supafs_str files);
 /* The record of what `user` mounted at `mountpoint`; `ended` tells whether an exit record is there
  * (of the same process). 0, -ENOENT. */
 int supafs_record_read(uid_t user, const char *mountpoint, struct supafs_record *ret);
-/* Reads the exit record of the same process. */
-int supafs_record_read_exit(uid_t user, const struct supafs_record *rec, uint64_t *ret_left);
+/* Reads the exit record of the same process. `fn` (may be NULL): each line of what is left. */
+int supafs_record_read_exit(uid_t user, const struct supafs_record *rec, uint64_t *ret_left,
+	void (*fn)(const char *file));
 /* Removes both. */
 void supafs_record_forget(uid_t user, const char *mountpoint);
 

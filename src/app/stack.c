@@ -221,10 +221,37 @@ static int build_vfs(struct supafs_stack *s, const struct supafs_options *opt)
 		.store_meta = opt->meta == SUPAFS_META_LIST,
 		.cache_control = opt->cache_control,
 		.temp_patterns = opt->temp_names,
+		.writeback = opt->writeback,
+		.uploads = (unsigned)opt->uploads,
 		.trusted = s->trusted,
 	};
 
-	return supafs_vfs_new(&cfg, &s->vfs);
+	int r = supafs_vfs_new(&cfg, &s->vfs);
+
+	/* What an earlier mount has promised, whatever its options were. */
+	return r < 0 ? r : supafs_vfs_replay(s->vfs, &s->replayed);
+}
+
+static void begin(struct supafs_stack *s, const struct supafs_stack_args *args)
+{
+	*s = (struct supafs_stack){.clock = supafs_clock_system()};
+	supafs_token_file_init(&s->token, args->config->user_token_file,
+		args->config->user_token ? args->config->user_token : "");
+	s->trusted = supafs_config_is_trusted(args->config);
+	supafs_buf_init(&s->bucket.mimes, SUPAFS_JSON_BODY_MAX);
+}
+
+int supafs_stack_http(
+	struct supafs_stack *s, const struct supafs_stack_args *args, struct supafs_problem *p)
+{
+	begin(s, args);
+	return build_http(s, args->opt, p);
+}
+
+int supafs_stack_connect(
+	struct supafs_stack *s, const struct supafs_stack_args *args, struct supafs_problem *p)
+{
+	return build_backend(s, args, p);
 }
 
 int supafs_stack_build(
@@ -232,11 +259,7 @@ int supafs_stack_build(
 {
 	int r;
 
-	*s = (struct supafs_stack){.clock = supafs_clock_system()};
-	supafs_token_file_init(&s->token, args->config->user_token_file,
-		args->config->user_token ? args->config->user_token : "");
-	s->trusted = supafs_config_is_trusted(args->config);
-	supafs_buf_init(&s->bucket.mimes, SUPAFS_JSON_BODY_MAX);
+	begin(s, args);
 	r = make_root(s, args->prefix, p);
 	if (r == 0)
 		r = build_spool(s, args->cache, p);

@@ -51,5 +51,11 @@ struct supafs_stack_args {
  * ended with supafs_stack_end() in any case. */
 int supafs_stack_build(
 	struct supafs_stack *s, const struct supafs_stack_args *args, struct supafs_problem *p);
+/* For `supafs check`, its lower part alone: the transport, and then the bare backend, which asks
+ * the server. Both end with supafs_stack_end(). */
+int supafs_stack_http(
+	struct supafs_stack *s, const struct supafs_stack_args *args, struct supafs_problem *p);
+int supafs_stack_connect(
+	struct supafs_stack *s, const struct supafs_stack_args *args, struct supafs_problem *p);
 /* Nobody may be inside. *ret_left: files that could not be uploaded (may be NULL). */
 void supafs_stack_end(struct supafs_stack *s, uint64_t drain_ms, unsigned *ret_left);
