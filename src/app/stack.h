@@ -37,6 +37,7 @@ struct supafs_stack {
 	bool trusted;                   /* the key passes row-level security */
 	char *root;                     /* key prefix, "" or "p/" */
 	unsigned lost;                  /* spool files that a dead daemon left, now in lost+found */
+	unsigned replayed;              /* changes of an earlier mount that are sent now */
 };
 
 struct supafs_stack_args {
