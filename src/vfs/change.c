@@ -404,6 +404,27 @@ int vfs_content_complete(
 	return r;
 }
 
+/* All of it, in pieces: what follows has half of the time that is left, so that a file that is too
+ * large for its line can be deleted all the same. */
+static int fetch_all(const struct vfs_bytes *b, struct supafs_call *call)
+{
+	const struct supafs_clock *clock = call->clock;
+	const int64_t now = clock->mono_ns(clock);
+	const int64_t until = call->deadline_ns == SUPAFS_NEVER
+				      ? SUPAFS_NEVER
+				      : now + (call->deadline_ns - now) / 2;
+	const uint64_t size = supafs_spool_size(b->spool);
+	struct supafs_fault fault = {0};
+	int r = 0;
+
+	for (uint64_t off = 0; r == 0 && off < size; off += VFS_PRESERVE_PIECE) {
+		if (clock->mono_ns(clock) >= until)
+			return -ETIMEDOUT;
+		r = vfs_fill(b, call, off, VFS_PRESERVE_PIECE, &fault);
+	}
+	return r;
+}
+
 void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call)
 {
 	supafs_cleanup(body_fini) struct body b = {0};
@@ -414,15 +435,13 @@ void vfs_content_preserve(struct supafs_vfs *v, struct vfs_node *node, struct su
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		if (c->open == 0)
 			return;
-		if (c->spool || c->ref ? c->ref != NULL
-				       : c->version.size == 0 || c->version.size > VFS_PRESERVE_MAX)
+		if (c->spool || c->ref ? c->ref != NULL : c->version.size == 0)
 			return;
 	}
 	if (vfs_content_complete(c, call, &fault) != 0 || make_body(v, node, c, false, &b) != 0 ||
 		!b.spool)
 		return;
-	if (b.base && vfs_fill(&(const struct vfs_bytes){b.spool, b.base}, call, 0, UINT64_MAX,
-			      &fault) != 0)
+	if (b.base && fetch_all(&(const struct vfs_bytes){b.spool, b.base}, call) != 0)
 		return; /* its readers will get ESTALE */
 
 	SUPAFS_SCOPED_LOCK(&c->lock);

@@ -216,39 +216,53 @@ int supafs_vfs_fsync(
 	return vfs_errno(r);
 }
 
-static int allocate(
-	struct supafs_vfs *v, struct supafs_spool *spool, int mode, uint64_t off, uint64_t n)
+/* Before the file is touched: what is refused costs no upload. */
+static int check_allocate(const struct supafs_vfs *v, const struct supafs_span *at, int mode)
 {
 	const bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
-	int r = keep ? 0 : vfs_check_size(v, off + n);
 
-	if (r != 0)
-		return r;
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
 	case 0:
-		if (!keep && off + n > supafs_spool_size(spool))
-			return supafs_spool_truncate(spool, off + n);
-		return 0;
-	case FALLOC_FL_PUNCH_HOLE:
-		return keep ? supafs_spool_zero(spool, off, n, false) : -EOPNOTSUPP;
 	case FALLOC_FL_ZERO_RANGE:
-		return supafs_spool_zero(spool, off, n, !keep);
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		if (keep)
+			break;
+		return -EOPNOTSUPP;
 	default:
 		return -EOPNOTSUPP;
 	}
+	if (at->n == 0)
+		return -EINVAL;
+	if (at->off > (uint64_t)INT64_MAX - at->n)
+		return -EFBIG;
+	return keep ? 0 : vfs_check_size(v, at->off + at->n);
+}
+
+/* A mode that was checked. */
+static int allocate(struct supafs_spool *spool, const struct supafs_span *at, int mode)
+{
+	const bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return supafs_spool_zero(spool, at->off, at->n, !keep);
+	if (!keep && at->off + at->n > supafs_spool_size(spool))
+		return supafs_spool_truncate(spool, at->off + at->n);
+	return 0;
 }
 
 int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_span *at, int mode, struct supafs_fault *fault)
 {
 	struct vfs_handle *h = vfs_handle_get(v, at->fh);
-	int r = -EBADF;
+	int r = h && h->c && h->writable ? check_allocate(v, at, mode) : -EBADF;
 
 	supafs_fault_clear(fault);
-	if (h && h->c && h->writable && at->n > 0 && at->off <= (uint64_t)INT64_MAX - at->n) {
+	/* Room cannot be kept: the file's last blocks are the server's. */
+	if (r == 0 && mode != FALLOC_FL_KEEP_SIZE) {
 		r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
 		if (r == 0) {
-			r = allocate(v, h->c->spool, mode, at->off, at->n);
+			r = allocate(h->c->spool, at, mode);
 			vfs_content_end(v, h->c, r == 0);
 		}
 		if (r == 0)

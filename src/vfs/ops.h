@@ -25,6 +25,9 @@ struct vfs_renaming {
 	struct supafs_attr attr; /* of the source, as the view has it */
 };
 
+/* RENAME_EXCHANGE (rename_exchange.c). */
+int vfs_rename_exchange(struct supafs_vfs *v, struct supafs_call *call,
+	const struct supafs_rename *r, struct supafs_fault *fault);
 /* Folders, the whole of it. 0 or -errno. The caller holds the ticket of both keys. */
 int vfs_rename_folder(struct vfs_renaming *rn);
 /* Keeps writers and uploads away while an object's key changes: state UPLOADING. Ends with thaw. */

@@ -464,6 +464,8 @@ int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const stru
 	supafs_fault_clear(fault);
 	if (v->cfg.read_only)
 		return -EROFS;
+	if (r->flags == RENAME_EXCHANGE)
+		return vfs_rename_exchange(v, call, r, fault);
 	if (r->flags & ~(unsigned)RENAME_NOREPLACE)
 		return -EINVAL;
 	e = vfs_node_get_folder(v, r->parent, &rn.old_parent);

@@ -2,8 +2,8 @@
 /*
  * Unlink. A file that the server never got costs no request; one that it has is deleted at once
  * with the true error, or gathered (gather.h). Whoever has it open keeps it: its bytes
- * are in the spool, or are brought there before the object goes if they are few; a large one gives
- * ESTALE from then on.
+ * are in the spool, or are brought there before the object goes. If that takes longer than half of the
+ * operation's time, or does not fit on the disk, they give ESTALE from then on.
  */
 #include "gather.h"
 #include "handle.h"

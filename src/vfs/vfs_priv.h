@@ -26,10 +26,10 @@ struct vfs_mimes;
 struct vfs_node;
 struct vfs_queue;
 
-#define VFS_OBJECT_MAX   (UINT64_C(5) << 40) /* of the S3 that the server keeps objects in: 5 TiB */
-#define VFS_PRESERVE_MAX (16U << 20) /* an open file is copied to a spool before it is deleted */
-#define VFS_MOVE_THREADS 16
-#define VFS_SEND_THREADS 8
+#define VFS_OBJECT_MAX     (UINT64_C(5) << 40) /* of the S3 that the server keeps objects in: 5 TiB */
+#define VFS_PRESERVE_PIECE (32U << 20) /* of an open file that is fetched before it is deleted */
+#define VFS_MOVE_THREADS   16
+#define VFS_SEND_THREADS   8
 
 /* Set at creation and read without a lock, but for what a lock's name stands above. */
 struct supafs_vfs {
@@ -47,7 +47,7 @@ struct supafs_vfs {
 	struct supafs_pool *moves; /* the steps of a folder's rename */
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */
 	struct supafs_timers *timers;
-	int64_t born_ns; /* when it was made: what folders show as time of change */
+	int64_t born_ns;       /* when it was made: what folders show as time of change */
 	_Atomic bool unsynced; /* records were removed, and the journal's folder not synced since */
 
 	struct supafs_mutex ns;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What POSIX promises of files and the server knows nothing of: owners of new things, times of
  * change and access, places of writes. */
+#include <linux/falloc.h>
 #include <sys/stat.h>
 
 #include "vfs_fixture.h"
@@ -196,6 +197,102 @@ static void size_that_no_server_takes(void **state)
 	assert_int_equal(stat_of(x, "f").st_size, 3);
 }
 
+static void exchange_of_names(void **state)
+{
+	struct fx *x = *state;
+	uint64_t fh;
+
+	assert_int_equal(fx_save(x, "a", "one"), 0);
+	assert_int_equal(fx_mkdir(x, "d"), 0);
+	assert_int_equal(fx_save(x, "d/b", "two"), 0);
+	assert_int_equal(fx_open(x, "a", O_RDWR, &fh), 0);
+	assert_int_equal(fx_write(x, fh, "O", 0), 0); /* changed and open: it follows its file */
+	assert_int_equal(fx_rename(x, "a", "d/b", RENAME_EXCHANGE), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_string_equal(fx_server_text(x, "a"), "two");
+	assert_string_equal(fx_server_text(x, "d/b"), "One");
+	assert_string_equal(fx_ls(x, ""), "a d/");
+	assert_string_equal(fx_ls(x, "d"), "b");
+	assert_int_equal(fx_rename(x, "a", "none", RENAME_EXCHANGE), -ENOENT);
+	assert_int_equal(fx_rename(x, "a", "d", RENAME_EXCHANGE), 0); /* a folder and a file */
+	assert_string_equal(fx_cat(x, "a/b"), "One");
+	assert_string_equal(fx_cat(x, "d"), "two");
+}
+
+/* Whichever of its three renames is refused: all is as it was. */
+static void refused_exchange_is_taken_back(void **state)
+{
+	struct fx *x = *state;
+
+	assert_int_equal(fx_save(x, "a", "one"), 0);
+	assert_int_equal(fx_save(x, "b", "two"), 0);
+	for (unsigned skip = 0; skip < 3; skip++) {
+		fx_fail(x, SUPAFS_OP_MOVE, skip, 1, -EACCES);
+		assert_int_equal(fx_rename(x, "a", "b", RENAME_EXCHANGE), -EACCES);
+		assert_string_equal(fx_cat(x, "a"), "one");
+		assert_string_equal(fx_cat(x, "b"), "two");
+		assert_string_equal(fx_ls(x, ""), "a b");
+	}
+}
+
+static void refused_allocation_changes_nothing(void **state)
+{
+	static const struct {
+		int mode, error;
+		uint64_t off, n;
+	} rows[] = {
+		{FALLOC_FL_COLLAPSE_RANGE, -EOPNOTSUPP, 0, 4096},
+		{FALLOC_FL_INSERT_RANGE, -EOPNOTSUPP, 0, 4096},
+		{FALLOC_FL_UNSHARE_RANGE, -EOPNOTSUPP, 0, 4096},
+		{FALLOC_FL_PUNCH_HOLE, -EOPNOTSUPP, 0, 4096},
+		{FALLOC_FL_KEEP_SIZE | FALLOC_FL_INSERT_RANGE, -EOPNOTSUPP, 0, 4096},
+		{0, -EFBIG, 0, UINT64_C(1) << 60},
+		{FALLOC_FL_ZERO_RANGE, -EFBIG, INT64_MAX, 5},
+		{0, -EINVAL, 5, 0},
+	};
+	struct fx *x = *state;
+	uint64_t fh;
+
+	fx_server_put(x, "f", "abcdef");
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	fx_mark(x);
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(rows); i++) {
+		const struct supafs_span at = {.fh = fh, .off = rows[i].off, .n = rows[i].n};
+
+		assert_int_equal(supafs_vfs_fallocate(x->v, &x->call, &at, rows[i].mode, &x->fault),
+			rows[i].error);
+	}
+	const struct supafs_span room = {.fh = fh, .n = 100000};
+
+	assert_int_equal(
+		supafs_vfs_fallocate(x->v, &x->call, &room, FALLOC_FL_KEEP_SIZE, &x->fault), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_int_equal(fx_all(x), 0);
+}
+
+/* 20 MiB: more than fits into one piece of anything. */
+static void large_file_is_read_on_after_its_unlink(void **state)
+{
+	const size_t size = 20U << 20;
+	char *text = malloc(size);
+	struct fx *x = *state;
+	uint64_t fh;
+	char c;
+
+	assert_non_null(text);
+	memset(text, 'x', size);
+	for (size_t i = 0; i < 5; i++)
+		text[size - 5 + i] = "final"[i];
+	fx_server_put_bytes(x, "f", text, size);
+	free(text);
+	assert_int_equal(fx_open(x, "f", O_RDONLY, &fh), 0);
+	assert_int_equal(fx_read(x, fh, &c, 1, 0), 1);
+	assert_int_equal(fx_unlink(x, "f", 0), 0);
+	assert_false(fx_server_has(x, "f"));
+	fx_expect(x, fh, size - 5, "final");
+	assert_int_equal(fx_close(x, fh), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -208,6 +305,10 @@ int main(void)
 		T(access_time_is_kept_by_the_mount),
 		T(page_of_a_mapping_is_not_appended),
 		T(size_that_no_server_takes),
+		T(exchange_of_names),
+		T(refused_exchange_is_taken_back),
+		T(refused_allocation_changes_nothing),
+		T(large_file_is_read_on_after_its_unlink),
 	};
 
 	return cmocka_run_group_tests_name("vfs_posix", tests, NULL, NULL);

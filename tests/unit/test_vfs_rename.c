@@ -69,7 +69,7 @@ static void appeared_meanwhile(void **state)
 	fx_server_put(x, "c", "c");
 	fx_advance_ms(x, FX_TTL_MS + 1);
 	assert_int_equal(fx_rename(x, "c", "b", 1), -EEXIST);
-	assert_int_equal(fx_rename(x, "c", "b", 2 /* RENAME_EXCHANGE */), -EINVAL);
+	assert_int_equal(fx_rename(x, "c", "b", 4 /* RENAME_WHITEOUT */), -EINVAL);
 }
 
 static void onto_itself_and_missing(void **state)

@@ -117,7 +117,7 @@ int supafs_vfs_rmdir(struct supafs_vfs *v, struct supafs_call *call, uint64_t pa
 struct supafs_rename {
 	uint64_t parent, new_parent;
 	struct supafs_str name, new_name;
-	unsigned flags; /* RENAME_NOREPLACE; others -EINVAL */
+	unsigned flags; /* RENAME_NOREPLACE or RENAME_EXCHANGE; others -EINVAL */
 };
 int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
 	struct supafs_fault *fault);
