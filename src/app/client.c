@@ -110,6 +110,9 @@ static int send_request(int fd, const struct supafs_control_request *req)
 	while (line.n > 0) {
 		ssize_t n = send(fd, line.p, line.n, MSG_NOSIGNAL);
 
+		/* Turned away: the answer that says so is there to be read. */
+		if (n < 0 && errno == EPIPE)
+			return 0;
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		line.p += n > 0 ? n : 0;
