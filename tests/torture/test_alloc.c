@@ -4,26 +4,12 @@
  * without a failure: it ends with an error or is truly done, never crashes, leaks nothing
  * (AddressSanitizer), and after an error the same works.
  *
- * A path is a list of steps over the whole stack on the memory store. SUPAFS_TEST_ALLOC=N begins at
- * the N-th allocation instead of the first.
+ * A path is a list of steps over the whole stack on the memory store.
  */
-#include "supafs/util/parse.h"
+#include "runner.h"
 
-#include "../unit/vfs_fixture.h"
-#include "alloc.h"
-
-#define MOST_ALLOCATIONS 20000U
-#define BIG              200000U
-#define MANY             300
-
-struct path {
-	const char *name;
-	void (*prepare)(struct fx *x);
-	int (*act)(struct fx *x);    /* 0 or -errno; can be repeated after an error */
-	void (*check)(struct fx *x); /* that it is truly done */
-};
-
-static const struct fx_config plain = {.ttl_ms = UINT64_MAX, .real_clock = true};
+#define BIG  200000U
+#define MANY 300
 
 /* Of one program at a time; the acts have no memory of their own. */
 static char big[BIG];
@@ -360,97 +346,24 @@ static void check_chmod(struct fx *x)
 	assert_string_equal(fx_server_text(x, "old.txt"), "0123456789abcdefghij");
 }
 
-/* --- The runner ------------------------------------------------------------------------------ */
-
 static const struct path paths[] = {
-	{"read", prepare_read, act_read, NULL},
-	{"write", prepare_nothing, act_write, check_write},
-	{"change", prepare_change, act_change, check_change},
-	{"truncate", prepare_change, act_truncate, check_truncate},
-	{"list", prepare_list, act_list, NULL},
-	{"rename", prepare_rename, act_rename, check_rename},
-	{"replace", prepare_rename, act_replace, check_replace},
-	{"rename_folder", prepare_rename, act_rename_folder, check_rename_folder},
-	{"unlink", prepare_rename, act_unlink, check_unlink},
-	{"burst", prepare_burst, act_burst, check_burst},
-	{"mkdir", prepare_nothing, act_mkdir, check_mkdir},
-	{"symlink", prepare_nothing, act_symlink, NULL},
-	{"chmod", prepare_change, act_chmod, check_chmod},
+	{"read", prepare_read, act_read, NULL, NULL},
+	{"write", prepare_nothing, act_write, check_write, NULL},
+	{"change", prepare_change, act_change, check_change, NULL},
+	{"truncate", prepare_change, act_truncate, check_truncate, NULL},
+	{"list", prepare_list, act_list, NULL, NULL},
+	{"rename", prepare_rename, act_rename, check_rename, NULL},
+	{"replace", prepare_rename, act_replace, check_replace, NULL},
+	{"rename_folder", prepare_rename, act_rename_folder, check_rename_folder, NULL},
+	{"unlink", prepare_rename, act_unlink, check_unlink, NULL},
+	{"burst", prepare_burst, act_burst, check_burst, NULL},
+	{"mkdir", prepare_nothing, act_mkdir, check_mkdir, NULL},
+	{"symlink", prepare_nothing, act_symlink, NULL, NULL},
+	{"chmod", prepare_change, act_chmod, check_chmod, NULL},
 };
-
-static unsigned first_allocation(void)
-{
-	const char *text = getenv("SUPAFS_TEST_ALLOC"); /* NOLINT(concurrency-mt-unsafe) */
-	uint64_t n = 1;
-
-	if (text)
-		assert_int_equal(supafs_parse_u64(supafs_str_of(text), MOST_ALLOCATIONS, &n), 0);
-	return n > 0 ? (unsigned)n : 1;
-}
-
-/* One try. True when an allocation failed in it. */
-static bool run_once(const struct path *p, unsigned n, unsigned *errors)
-{
-	struct fx *x = fx_new(&plain);
-	bool failed;
-	int r;
-
-	p->prepare(x);
-	alloc_fail_at(n);
-	r = p->act(x);
-	failed = alloc_disarm();
-	if (!failed)
-		assert_int_equal(r, 0);
-	if (r != 0) {
-		(*errors)++;
-		r = p->act(x);
-		if (r != 0)
-			print_message("# %s: after an error the same gives %d\n", p->name, r);
-		assert_int_equal(r, 0);
-	}
-	fx_quiet(x);
-	if (p->check)
-		p->check(x);
-	assert_int_equal(fx_free(x), 0);
-	return failed;
-}
-
-static const struct path *under_way;
-static unsigned at_allocation;
-
-static void run_path(void **state)
-{
-	const struct path *p = *state;
-	unsigned n = first_allocation(), errors = 0;
-
-	under_way = p;
-	for (at_allocation = n; run_once(p, n, &errors); at_allocation = ++n)
-		assert_true(n < MOST_ALLOCATIONS);
-	print_message("# %s: %u allocations, %u times an error\n", p->name, n - 1, errors);
-	under_way = NULL;
-}
-
-static int tell_failure(void **state)
-{
-	(void)state;
-	if (under_way) {
-		print_message("# %s: allocation %u\n", under_way->name, at_allocation);
-		alloc_tell();
-	}
-	(void)alloc_disarm();
-	under_way = NULL;
-	return 0;
-}
 
 int main(void)
 {
-	struct CMUnitTest tests[SUPAFS_ARRAY_LEN(paths)];
-
 	fill_big();
-	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(paths); i++)
-		tests[i] = (struct CMUnitTest){.name = paths[i].name,
-			.test_func = run_path,
-			.teardown_func = tell_failure,
-			.initial_state = (void *)(uintptr_t)&paths[i]};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_paths(paths, SUPAFS_ARRAY_LEN(paths));
 }
