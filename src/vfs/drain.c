@@ -11,6 +11,7 @@
 
 #include "gather.h"
 #include "handle.h"
+#include "jobs.h"
 #include "journal.h"
 #include "later.h"
 #include "queue.h"
@@ -150,12 +151,17 @@ unsigned vfs_drain(struct supafs_vfs *v, uint64_t drain_ms)
 	supafs_call_init(&call, v->cfg.clock, drain_ms ? drain_ms : 1);
 	if (top.n)
 		memcpy(top.p, v->cfg.root.p, top.n);
-	(void)vfs_gather_settle(v, &call, &top, true, false);
-	(void)vfs_later_flush(v, &call);
+	if (drain_ms > 0) {
+		(void)vfs_gather_settle(v, &call, &top, true, false);
+		(void)vfs_later_flush(v, &call);
+	}
 	close_handles(v);
-	if (drain_ms > 0)
+	if (drain_ms > 0) {
 		send_all(v, &call);
+		(void)vfs_jobs_wait(v, &call); /* what is left of them stays in the journal */
+	}
 	supafs_call_fini(&call);
+	vfs_jobs_close(v);
 	vfs_queue_close(v);
 	return count_left(v, drain_ms == 0);
 }

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#define DRAIN_MS     20000
 #define TEMP_DEFAULT ".*.??????:*~:.*.sw?:.goutputstream-*:4913"
 
 static struct supafs_str str(const char *s)
@@ -20,19 +21,18 @@ static void start(struct fx *x, const struct fx_config *cfg)
 {
 	const uint64_t ttl = cfg->ttl_ms == UINT64_MAX ? FX_TTL_MS : cfg->ttl_ms;
 	const struct supafs_str root = str(cfg->root ? cfg->root : "");
-	const struct supafs_catalog_config cat = {.store = x->stats,
+	const struct supafs_catalog_config cat = {.store = x->top,
 		.clock = x->clock,
 		.root = root,
 		.ttl_ms = ttl,
 		.memory = 16U << 20};
-	const struct supafs_data_config data = {.store = x->stats,
+	const struct supafs_data_config data = {.store = x->top,
 		.clock = x->clock,
 		.memory = 16U << 20,
 		.ahead_max = 4U << 20,
 		.threads = 8};
-	struct supafs_vfs_config vfs = {.store = x->stats,
+	struct supafs_vfs_config vfs = {.store = x->top,
 		.clock = x->clock,
-		.spool = x->spool,
 		.root = root,
 		.bucket = &x->bucket,
 		.ttl_ms = ttl,
@@ -45,22 +45,33 @@ static void start(struct fx *x, const struct fx_config *cfg)
 		.rename_dir = !cfg->no_rename_dir,
 		.store_meta = !cfg->no_meta,
 		.cache_control = "",
-		.temp_patterns = cfg->temp ? cfg->temp : TEMP_DEFAULT};
+		.temp_patterns = cfg->temp ? cfg->temp : TEMP_DEFAULT,
+		.writeback = cfg->writeback,
+		.uploads = cfg->uploads};
 
+	assert_int_equal(supafs_spool_dir_open(x->dir, &x->spool), 0);
+	x->lost = x->replayed = 0;
+	if (cfg->journal)
+		assert_int_equal(supafs_journal_open(x->spool, &x->journal, &x->lost), 0);
+	vfs.spool = x->spool;
+	vfs.journal = x->journal;
 	assert_int_equal(supafs_catalog_new(&cat, &x->catalog), 0);
 	assert_int_equal(supafs_data_new(&data, &x->data), 0);
 	vfs.catalog = x->catalog;
 	vfs.data = x->data;
 	assert_int_equal(supafs_vfs_new(&vfs, &x->v), 0);
+	assert_int_equal(supafs_vfs_replay(x->v, &x->replayed), 0);
 }
 
-static unsigned stop(struct fx *x)
+static unsigned stop(struct fx *x, uint64_t drain_ms)
 {
 	unsigned left = 99;
 
-	x->v = supafs_vfs_free(x->v, 20000, &left);
+	x->v = supafs_vfs_free(x->v, drain_ms, &left);
 	x->data = supafs_data_free(x->data);
 	x->catalog = supafs_catalog_free(x->catalog);
+	x->journal = supafs_journal_free(x->journal);
+	x->spool = supafs_spool_dir_free(x->spool);
 	return left;
 }
 
@@ -83,7 +94,7 @@ struct fx *fx_new(const struct fx_config *cfg)
 	assert_int_equal(supafs_store_new_memory(x->clock, &x->memory), 0);
 	assert_int_equal(supafs_store_new_faulty(x->memory, &x->faulty), 0);
 	assert_int_equal(supafs_store_new_stats(x->clock, x->faulty, &x->stats), 0);
-	assert_int_equal(supafs_spool_dir_open(x->dir, &x->spool), 0);
+	x->top = cfg->wrap ? cfg->wrap(x->stats) : x->stats;
 	start(x, cfg);
 	return x;
 }
@@ -98,10 +109,9 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 unsigned fx_free(struct fx *x)
 {
-	const unsigned left = stop(x);
+	const unsigned left = stop(x, DRAIN_MS);
 
-	x->spool = supafs_spool_dir_free(x->spool);
-	(void)supafs_store_free(x->stats);
+	(void)supafs_store_free(x->top);
 	supafs_call_fini(&x->call);
 	supafs_buf_fini(&x->bucket.mimes);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the threads of the test have ended */
@@ -112,10 +122,18 @@ unsigned fx_free(struct fx *x)
 
 unsigned fx_remount(struct fx *x)
 {
-	const unsigned left = stop(x);
+	const unsigned left = stop(x, DRAIN_MS);
 
 	start(x, &x->cfg);
 	return left;
+}
+
+void fx_crash(struct fx *x, const struct fx_config *cfg)
+{
+	(void)stop(x, 0);
+	if (cfg)
+		x->cfg = *cfg;
+	start(x, &x->cfg);
 }
 
 void fx_advance_ms(struct fx *x, int64_t ms)

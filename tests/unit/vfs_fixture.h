@@ -30,6 +30,10 @@ struct fx_config {
 	const char *temp;    /* NULL: the default patterns; "": none */
 	const char *root;    /* NULL: "" */
 	bool real_clock, strict, no_rename_dir, read_only, no_meta;
+	bool journal, writeback; /* what an earlier stack promised is taken up at each start */
+	unsigned uploads;
+	/* A layer of the test's own over the counting one, which it owns; NULL: none. */
+	struct supafs_store *(*wrap)(struct supafs_store *inner);
 };
 
 struct fx {
@@ -37,9 +41,12 @@ struct fx {
 	struct supafs_fake_clock fake;
 	const struct supafs_clock *clock;
 	struct supafs_store *memory, *faulty, *stats;
+	struct supafs_store *top; /* what the vfs sees: `stats`, or the test's layer */
 	struct supafs_catalog *catalog;
 	struct supafs_data *data;
 	struct supafs_spool_dir *spool;
+	struct supafs_journal *journal;
+	unsigned lost, replayed; /* of the last start */
 	struct supafs_bucket_info bucket;
 	struct supafs_vfs *v;
 	struct supafs_call call;
@@ -54,6 +61,9 @@ struct fx *fx_new(const struct fx_config *cfg);
 unsigned fx_free(struct fx *x);
 /* Unmounts and mounts again over the same server. */
 unsigned fx_remount(struct fx *x);
+/* The same as after SIGKILL, as far as one process can: nothing is sent, asked or written. What is
+ * open is lost. `cfg` (may be NULL): other options from then on, but for clock and layer. */
+void fx_crash(struct fx *x, const struct fx_config *cfg);
 void fx_advance_ms(struct fx *x, int64_t ms);
 
 /* --- Requests ------------------------------------------------------------------------------------
