@@ -34,6 +34,7 @@ struct supafs_transfer {
 	CURL *easy; /* NULL until started */
 	struct curl_slist *headers;
 	uint64_t next_off;   /* of the body: what curl asks for next */
+	bool some_handed;    /* some attempt got a byte of the body */
 	bool all_handed;     /* some attempt got the whole request: the server may have it */
 	bool attempted;      /* a request was begun on a connection */
 	bool repeat_refused; /* curl wanted to repeat what may have arrived */

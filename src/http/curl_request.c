@@ -46,6 +46,7 @@ static size_t read_body(char *buf, size_t size, size_t count, void *ctx)
 		return CURL_READFUNC_ABORT;
 	}
 	t->next_off += (uint64_t)n;
+	t->some_handed = true;
 	t->all_handed = t->all_handed || t->next_off == body_size(t);
 	return (size_t)n;
 }
@@ -65,8 +66,16 @@ static bool safe_method(enum supafs_http_method m)
 	return m == SUPAFS_HTTP_GET || m == SUPAFS_HTTP_HEAD || m == SUPAFS_HTTP_OPTIONS;
 }
 
+/* May what was handed over have had an effect? Of a PATCH (TUS) a part is kept, too. */
+static bool may_have_acted(const struct supafs_transfer *t)
+{
+	if (safe_method(t->req->method))
+		return false;
+	return t->all_handed || (t->req->method == SUPAFS_HTTP_PATCH && t->some_handed);
+}
+
 /* Runs before each attempt. curl repeats a request by itself when a reused connection dies
- * without an answer; a write that may have arrived whole must not go out twice unnoticed. */
+ * without an answer; a write that may have had an effect must not go out twice unnoticed. */
 static int before_request(
 	void *ctx, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
@@ -76,7 +85,7 @@ static int before_request(
 	(void)local_ip;
 	(void)remote_port;
 	(void)local_port;
-	if (t->attempted && t->all_handed && !safe_method(t->req->method)) {
+	if (t->attempted && may_have_acted(t)) {
 		t->repeat_refused = true;
 		t->error = -ECONNRESET;
 		return CURL_PREREQFUNC_ABORT;

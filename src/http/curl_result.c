@@ -108,7 +108,8 @@ static enum supafs_http_progress progress_of(const struct supafs_transfer *t)
 	if (!t->easy || info_long(t->easy, CURLINFO_REQUEST_SIZE) == 0)
 		return SUPAFS_HTTP_NOT_SENT;
 	/* An attempt before curl's own repeat may have been whole. */
-	if (info_off(t->easy, CURLINFO_SIZE_UPLOAD_T) < size && !t->repeat_refused)
+	if (info_off(t->easy, CURLINFO_SIZE_UPLOAD_T) < size &&
+		!(t->repeat_refused && t->all_handed))
 		return SUPAFS_HTTP_BODY_PART;
 	return SUPAFS_HTTP_BODY_SENT;
 }

@@ -29,10 +29,10 @@ const char serve_sql_schema[] =
 	"bucket, name, id, version, owner, etag, size, mime, cache_control, modified, created, "   \
 	"updated, accessed, meta"
 #define BUCKET_COLUMNS "id, name, owner, public, size_limit, mime, created, updated"
-/* Rows of a bucket by time, for listings sorted by it: the whole prefix is read, as the real
- * server does. */
+/* Rows of a bucket by time, to the millisecond, for listings sorted by it (a cursor holds no more):
+ * the whole prefix is read, as the real server does. */
 #define ROWS_BY(column, order)                                                                     \
-	"SELECT " OBJECT_COLUMNS " FROM objects WHERE bucket=?1 ORDER BY " column " " order        \
+	"SELECT " OBJECT_COLUMNS " FROM objects WHERE bucket=?1 ORDER BY " column "/1000 " order   \
 	", name " order
 
 const char *const serve_sql_text[SERVE_SQL__COUNT] = {

@@ -46,6 +46,12 @@ void assert_content(struct run *r, const char *key, struct content c);
 int get_range(struct run *r, struct supafs_str key, const struct supafs_version *v,
 	struct content range_of, uint64_t offset, size_t *ret_n);
 
+/* Only where the target is a supafs-serve of ours (target->dir): one fault rule in place of all,
+ * counters at zero; a counter; no rules any more, and run_end(). */
+void fault(const struct run *r, const char *match, const char *effect);
+uint64_t count(const struct run *r, const char *kind);
+void faults_end(struct run *r);
+
 /* A listing, collected over all pages. Keys in order; folders end in '/'. */
 struct listing {
 	char **keys;
@@ -97,6 +103,16 @@ void test_keys_and_buckets(void **state);
 /* contract_user.c */
 void test_user(void **state);
 void test_url(void **state);
+
+/* contract_tus.c */
+void test_tus_whole(void **state);
+void test_tus_exclusive(void **state);
+void test_tus_cut(void **state);
+void test_tus_restart(void **state);
+void test_tus_gone(void **state);
+void test_tus_lost_answer(void **state);
+void test_tus_gateway(void **state);
+void test_tus_large(void **state);
 
 /* contract_faults.c */
 void test_lost_put(void **state);

@@ -287,7 +287,8 @@ static void remove_bucket(struct target *t)
 
 /* --- Stores ----------------------------------------------------------------------------------- */
 
-static int add_layers(struct target *t)
+/* retry over limit over `s`, which is freed on failure. */
+static struct supafs_store *add_layers(struct supafs_store *s)
 {
 	const struct supafs_retry_config retry = {
 		.clock = supafs_clock_system(),
@@ -298,19 +299,18 @@ static int add_layers(struct target *t)
 		.budget = 0.5,
 		.budget_burst = 100,
 	};
-	struct supafs_store *s = NULL;
+	struct supafs_store *limit = NULL;
+	struct supafs_store *top = NULL;
 
-	if (supafs_store_new_limit(supafs_clock_system(), 8, t->store, &s) < 0)
-		return -1;
-	t->store = s;
-	if (supafs_store_new_retry(&retry, t->store, &s) < 0)
-		return -1;
-	t->store = s;
-	return 0;
+	if (!s || supafs_store_new_limit(supafs_clock_system(), 8, s, &limit) < 0)
+		return supafs_store_free(s);
+	if (supafs_store_new_retry(&retry, limit, &top) < 0)
+		return supafs_store_free(limit);
+	return top;
 }
 
-struct supafs_store *target_store_with_key(
-	const struct target *t, const char *bucket, const char *key)
+static struct supafs_store *new_store(
+	const struct target *t, const char *bucket, const char *key, uint64_t min)
 {
 	const struct supafs_supabase_config cfg = {
 		.url = t->url,
@@ -319,10 +319,24 @@ struct supafs_store *target_store_with_key(
 		.key = key,
 		.clock = supafs_clock_system(),
 		.seed = supafs_random_seed(),
+		.resumable_min = min,
 	};
 	struct supafs_store *s = NULL;
 
 	return supafs_store_new_supabase(&cfg, t->http, &s) < 0 ? NULL : s;
+}
+
+struct supafs_store *target_store_with_key(
+	const struct target *t, const char *bucket, const char *key)
+{
+	return new_store(t, bucket, key, 0);
+}
+
+struct supafs_store *target_store_resumable(const struct target *t, uint64_t min)
+{
+	struct supafs_store *s = new_store(t, t->bucket, t->service_key, min);
+
+	return t->stacked ? add_layers(s) : s;
 }
 
 static int start_remote(struct target *t)
@@ -355,8 +369,10 @@ int target_start(struct target *t, const char *kind, bool stacked)
 		r = supafs_store_new_memory(supafs_clock_system(), &t->store) < 0 ? -1 : 0;
 	else
 		r = start_remote(t);
-	if (r == 0 && stacked)
-		r = add_layers(t);
+	if (r == 0 && stacked) {
+		t->store = add_layers(t->store);
+		r = t->store ? 0 : -1;
+	}
 	return r;
 }
 

@@ -34,6 +34,9 @@ struct target {
 int target_start(struct target *t, const char *kind, bool stacked);
 void target_stop(struct target *t);
 
+/* A second store over the same target, with the same layers: objects of `min` bytes and more are
+ * uploaded resumably (0: the default). NULL on failure. */
+struct supafs_store *target_store_resumable(const struct target *t, uint64_t min);
 /* A second store over the same target with another key (and no policy layers); NULL on failure. */
 struct supafs_store *target_store_with_key(
 	const struct target *t, const char *bucket, const char *key);

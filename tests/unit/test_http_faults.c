@@ -427,6 +427,26 @@ static void dead_connection(void **state)
 	http_exchange_end(&x);
 }
 
+/* Of a PATCH that was cut on a kept connection, a part may be there: it is not repeated, and not
+ * taken for whole. */
+static void dead_connection_patch(void **state)
+{
+	const struct supafs_http_source source = http_pattern_source(32 << 20);
+	struct http_fixture *f = *state;
+	struct http_exchange x;
+	unsigned before;
+
+	assert_int_equal(http_exchange_simple(&x, f, SUPAFS_HTTP_GET, "/normal"), 0);
+	http_exchange_end(&x);
+	before = f->server.requests;
+	http_exchange_init(&x, f, SUPAFS_HTTP_PATCH, "/reset/upload");
+	x.req.body = &source;
+	assert_int_equal(http_exchange_run(&x, f), -ECONNRESET);
+	assert_int_equal(x.reply.progress, SUPAFS_HTTP_BODY_PART);
+	assert_int_equal(f->server.requests, before + 1);
+	http_exchange_end(&x);
+}
+
 /* --- Set-up and idleness ----------------------------------------------------------------- */
 
 static void bad_cacert(void **state)
@@ -500,6 +520,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(upload_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(source_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(dead_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(dead_connection_patch, setup, teardown),
 		cmocka_unit_test(bad_cacert),
 		cmocka_unit_test_setup_teardown(idle_sleeps, setup, teardown),
 	};

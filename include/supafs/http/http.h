@@ -36,7 +36,8 @@ const char *supafs_http_method_name(enum supafs_http_method m);
 /* What is sent. Reads must not block on anything but the local disk: they run on the
  * transport thread. A request may be sent again from offset 0 when a reused connection turns
  * out dead, hence pread and not read; never a write (POST, PUT, PATCH, DELETE) that may have
- * arrived whole: that ends with -ECONNRESET and SUPAFS_HTTP_BODY_SENT. */
+ * arrived whole: that ends with -ECONNRESET and SUPAFS_HTTP_BODY_SENT; nor a PATCH of which a part
+ * may have: SUPAFS_HTTP_BODY_PART. */
 struct supafs_http_source {
 	/* Fills `buf` from `off`; returns the bytes (never 0 before `size`) or -errno. */
 	ssize_t (*pread)(void *ctx, void *buf, size_t n, uint64_t off);
