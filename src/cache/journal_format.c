@@ -250,9 +250,9 @@ static bool kind_valid(const struct supafs_journal_record *rec)
 		return false;
 	switch (rec->kind) {
 	case SUPAFS_JOURNAL_REPLACE:
-		return (flags & ~(unsigned)SUPAFS_JOURNAL_UPLOADED) == 0 && rec->key.n &&
-		       rec->from.n && !folder_key(rec->key) && !folder_key(rec->from) &&
-		       rec->deletes.n == 0;
+		return (flags & ~(unsigned)(SUPAFS_JOURNAL_UPLOADED | SUPAFS_JOURNAL_SENT)) == 0 &&
+		       rec->key.n && rec->from.n && !folder_key(rec->key) &&
+		       !folder_key(rec->from) && rec->deletes.n == 0;
 	case SUPAFS_JOURNAL_RENAME_DIR:
 		return flags == 0 && folder_key(rec->key) && folder_key(rec->from) &&
 		       version_unused(&rec->base) && rec->nonce.n == 0 && rec->deletes.n == 0;

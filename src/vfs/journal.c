@@ -399,7 +399,7 @@ void vfs_promise_rekey_below(struct supafs_vfs *v, struct vfs_node *top)
 	for (size_t i = 0; i < list.n; i++) {
 		if (!vfs_content_peek(v, list.p[i]))
 			continue;
-		(void)vfs_promise_rekey(v, list.p[i], VFS_STATE__COUNT, false);
+		(void)vfs_promise_rekey(v, list.p[i], VFS_STATE__COUNT, true);
 		vfs_content_put(v, list.p[i]);
 	}
 	vfs_node_list_fini(v, &list);

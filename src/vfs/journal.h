@@ -77,7 +77,7 @@ void vfs_promise_refresh(struct supafs_vfs *v, struct vfs_node *node);
 /* The node has another key: its record gets it. `as`: VFS_STATE__COUNT, or what it is from now on.
  * 0 also without a record. */
 int vfs_promise_rekey(struct supafs_vfs *v, struct vfs_node *node, enum vfs_state as, bool durable);
-/* The same for all below a folder, not durable. */
+/* The same for all below a folder, durable: the record of the folder's rename goes next. */
 void vfs_promise_rekey_below(struct supafs_vfs *v, struct vfs_node *top);
 /* An upload under `key` is about to begin: a record that stands is to have that key. */
 void vfs_promise_sending(struct supafs_vfs *v, struct vfs_node *node, const struct vfs_key *key);

@@ -83,18 +83,34 @@ static void take_out_locked(struct vfs_keyq *q, struct vfs_ticket *t)
 	supafs_cond_broadcast(&q->cond);
 }
 
-static int wait_turn(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ticket *t)
+void vfs_keyq_queue(
+	struct vfs_keyq *q, struct vfs_ticket *t, struct supafs_str a, struct supafs_str b)
+{
+	*t = (struct vfs_ticket){.keys = {a, b}, .n = b.p ? 2 : 1};
+	SUPAFS_SCOPED_LOCK(&q->lock);
+	supafs_list_add_tail(&q->tickets, &t->link);
+	if (is_folder_ticket(t))
+		atomic_fetch_add(&q->folders, 1);
+}
+
+static bool my_turn(struct vfs_keyq *q, struct vfs_ticket *t)
+{
+	SUPAFS_SCOPED_LOCK(&q->lock);
+	return my_turn_locked(q, t);
+}
+
+int vfs_keyq_turn(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ticket *t)
 {
 	struct vfs_wait w;
 	int r = 0;
 
+	if (my_turn(q, t))
+		return 0;
 	vfs_wait_begin(&w, call, &q->lock, &q->cond);
 	{
 		SUPAFS_SCOPED_LOCK(&q->lock);
 		while (r == 0 && !my_turn_locked(q, t))
 			r = vfs_wait_step(&w);
-		if (r != 0)
-			take_out_locked(q, t);
 	}
 	vfs_wait_end(&w);
 	return r;
@@ -103,17 +119,13 @@ static int wait_turn(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ti
 int vfs_keyq_enter(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ticket *t,
 	struct supafs_str a, struct supafs_str b)
 {
-	bool mine;
+	int r;
 
-	*t = (struct vfs_ticket){.keys = {a, b}, .n = b.p ? 2 : 1};
-	{
-		SUPAFS_SCOPED_LOCK(&q->lock);
-		supafs_list_add_tail(&q->tickets, &t->link);
-		if (is_folder_ticket(t))
-			atomic_fetch_add(&q->folders, 1);
-		mine = my_turn_locked(q, t);
-	}
-	return mine ? 0 : wait_turn(q, call, t);
+	vfs_keyq_queue(q, t, a, b);
+	r = vfs_keyq_turn(q, call, t);
+	if (r != 0)
+		vfs_keyq_leave(q, t);
+	return r;
 }
 
 void vfs_keyq_leave(struct vfs_keyq *q, struct vfs_ticket *t)

@@ -30,6 +30,11 @@ struct vfs_keyq *vfs_keyq_free(struct vfs_keyq *q);
 /* Waits for its turn. `b` may be {NULL, 0}. 0, -EINTR or -ETIMEDOUT; only 0 obliges to leave. */
 int vfs_keyq_enter(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ticket *t,
 	struct supafs_str a, struct supafs_str b);
+/* The two halves of it: a place in the queue, which never waits and obliges to leave, and the wait
+ * for the turn, which may be tried again when it failed: the place is kept. */
+void vfs_keyq_queue(
+	struct vfs_keyq *q, struct vfs_ticket *t, struct supafs_str a, struct supafs_str b);
+int vfs_keyq_turn(struct vfs_keyq *q, struct supafs_call *call, struct vfs_ticket *t);
 void vfs_keyq_leave(struct vfs_keyq *q, struct vfs_ticket *t);
 
 /* Waits until no folder's ticket covers `key`, without taking one: nothing below a folder that is

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "content.h"
+#include "jobs.h"
 #include "keyq.h"
 
 /* The ticket of a node's key, and the place it has while we hold it. -ENOENT: it has none. */
@@ -23,6 +24,15 @@ struct vfs_renaming {
 	struct vfs_node *target; /* what has the new name, or NULL */
 	struct vfs_place from, to;
 	struct supafs_attr attr; /* of the source, as the view has it */
+	/* The source's object goes after a copy or upload: its record, and whether the removal was
+	 * left to a job. */
+	struct {
+		struct vfs_job_record job;
+		struct supafs_version base;
+		char nonce[SUPAFS_NONCE_MAX + 1];
+		unsigned flags;
+		bool left;
+	} replace;
 };
 
 /* RENAME_EXCHANGE (rename_exchange.c). */
@@ -30,6 +40,9 @@ int vfs_rename_exchange(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_rename *r, struct supafs_fault *fault);
 /* Folders, the whole of it. 0 or -errno. The caller holds the ticket of both keys. */
 int vfs_rename_folder(struct vfs_renaming *rn);
+/* Moves what is left below `from`. The caller holds the ticket of both. */
+int vfs_rename_rest(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *from,
+	const struct vfs_key *to, struct supafs_fault *fault);
 /* Keeps writers and uploads away while an object's key changes: state UPLOADING. Ends with thaw. */
 int vfs_content_freeze(struct vfs_content *c, struct supafs_call *call, enum vfs_state *ret_was);
 /* `version` (may be NULL): what the server has under the new key, the same bytes. */

@@ -5,6 +5,7 @@
 
 #include "gather.h"
 #include "handle.h"
+#include "jobs.h"
 #include "journal.h"
 #include "keyq.h"
 #include "later.h"
@@ -269,6 +270,11 @@ int supafs_vfs_flush_all(struct supafs_vfs *v, struct supafs_call *call,
 		r = vfs_flush_begin(v, NULL, &f);
 	if (r == 0)
 		r = vfs_flush_wait(v, call, &f, progress, ctx);
+	if (r == 0 || r == -EIO) {
+		const int jobs = vfs_jobs_wait(v, call);
+
+		r = r == 0 ? jobs : r;
+	}
 	vfs_flush_state(v, &f, ret);
 	vfs_flush_fini(v, &f);
 	return r;

@@ -80,6 +80,76 @@ static void drop_target(struct vfs_renaming *rn)
 	vfs_content_put(rn->v, rn->target);
 }
 
+static struct supafs_journal_record replace_record(const struct vfs_renaming *rn)
+{
+	struct supafs_journal_record rec = {
+		.kind = SUPAFS_JOURNAL_REPLACE,
+		.flags = rn->replace.flags,
+		.from = vfs_key_full(&rn->from.key),
+		.key = vfs_key_full(&rn->to.key),
+		.base = rn->replace.base,
+		.nonce = supafs_str_of(rn->replace.nonce),
+		.since_ns = rn->v->cfg.clock->wall_ns(rn->v->cfg.clock),
+	};
+
+	memcpy(rec.id, rn->replace.job.id, sizeof(rec.id));
+	return rec;
+}
+
+/* Before the copy (or the upload) that the removal of the source is to follow. */
+static void note_replace(struct vfs_renaming *rn, bool upload)
+{
+	struct vfs_content *c = rn->node->content;
+	struct supafs_journal_record rec;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		rn->replace.base = c->version;
+		if (upload) {
+			struct vfs_promise *p = vfs_promise_of_locked(c);
+
+			if (!p)
+				return;
+			if (!p->nonce[0])
+				vfs_nonce_make(p->nonce);
+			memcpy(rn->replace.nonce, p->nonce, sizeof(p->nonce));
+		}
+	}
+	rn->replace.flags = upload ? SUPAFS_JOURNAL_UPLOADED : 0;
+	rec = replace_record(rn);
+	vfs_jobs_note_replace(rn->v, &rec, &rn->replace.job);
+}
+
+/* After it. A removal that fails in a way that passes is left to a job: the rename is done, and
+ * nobody sees the source any more. */
+static int drop_source(struct vfs_renaming *rn)
+{
+	int r = remove_source(rn);
+	struct supafs_journal_record rec;
+
+	if (r != 0 && rn->replace.job.id[0] && vfs_jobs_passing(r, rn->fault)) {
+		rn->replace.flags |= SUPAFS_JOURNAL_SENT;
+		rec = replace_record(rn);
+		if (supafs_journal_note(rn->v->cfg.journal, &rec) == 0) {
+			rn->replace.left = true;
+			return 0;
+		}
+	}
+	vfs_jobs_forget(rn->v, &rn->replace.job, false);
+	return r;
+}
+
+/* When the names are switched. */
+static void finish_replace(struct vfs_renaming *rn)
+{
+	const struct supafs_journal_record rec = replace_record(rn);
+
+	if (rn->replace.left && vfs_jobs_take(rn->v, &rec) == 0)
+		return;
+	/* Else the next mount does it. */
+	rn->replace.left = false;
+}
+
 static int copy_over(struct vfs_renaming *rn)
 {
 	struct supafs_store *store = rn->v->cfg.store;
@@ -89,14 +159,18 @@ static int copy_over(struct vfs_renaming *rn)
 		.replace = true,
 	};
 	struct supafs_entry entry = {0};
-	int r = store->ops->copy(store, rn->call, &args, &entry, rn->fault);
+	int r;
 
-	if (r != 0)
+	note_replace(rn, false);
+	r = store->ops->copy(store, rn->call, &args, &entry, rn->fault);
+	if (r != 0) {
+		vfs_jobs_forget(rn->v, &rn->replace.job, false);
 		return r;
+	}
 	rn->attr.version = entry.version;
 	rn->attr.modified_ns = entry.modified_ns;
 	drop_target(rn);
-	return remove_source(rn);
+	return drop_source(rn);
 }
 
 /* The object from one key to the other. `over`: something is there. */
@@ -220,31 +294,43 @@ static int rename_queued(struct vfs_renaming *rn, bool over)
 	return r;
 }
 
-/* One upload under the new name. */
-static int rename_by_upload(struct vfs_renaming *rn, bool remote)
+/* One upload under the new name. `remote`: the server has an older object under the old one;
+ * `maybe`: or may have. */
+static int rename_by_upload(struct vfs_renaming *rn, bool remote, bool maybe)
 {
 	const struct vfs_send send = {.key = &rn->to.key, .name = {rn->to.name, rn->to.name_n}};
+	struct vfs_content *c = rn->node->content;
 	struct supafs_attr sent = rn->attr;
-	int r;
+	bool exclusive;
+	int r, e;
 
 	{
-		SUPAFS_SCOPED_LOCK(&rn->node->content->lock);
-		rn->node->content->exclusive =
-			rn->noreplace; /* whatever O_EXCL said of the old name */
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		exclusive = c->exclusive;
+		c->exclusive = rn->noreplace; /* whatever O_EXCL said of the old name */
 	}
-	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
-	if (r != 0)
-		return r;
-	drop_target(rn);
 	if (remote)
-		r = remove_source(rn);
-	if (r != 0) { /* both names are there now: shown as the server has them */
-		vfs_view_present(rn->v, &rn->to, &sent);
-		vfs_view_present(rn->v, &rn->from, &rn->attr);
-		vfs_view_forget(rn->v, &rn->from);
+		note_replace(rn, true);
+	r = vfs_content_send(rn->v, rn->node, rn->call, &send, &sent, rn->fault);
+	if (r != 0) {
+		vfs_jobs_forget(rn->v, &rn->replace.job, false);
+		(void)vfs_promise_rekey(rn->v, rn->node, VFS_STATE__COUNT, false);
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		c->exclusive = exclusive && !rn->fault->ambiguous;
 		return r;
 	}
-	return switch_names(rn, &sent);
+	drop_target(rn);
+	if (remote || maybe)
+		r = drop_source(rn);
+	/* The bytes are under the new name, whatever became of the old object. */
+	e = switch_names(rn, &sent);
+	if (r != 0) {
+		vfs_view_forget(rn->v, &rn->from);
+		vfs_news_entry(rn->v, rn->old_parent->id,
+			(struct supafs_str){rn->from.name, rn->from.name_n});
+	}
+	finish_replace(rn);
+	return r != 0 ? r : e;
 }
 
 static int rename_object(struct vfs_renaming *rn, bool over)
@@ -263,6 +349,7 @@ static int rename_object(struct vfs_renaming *rn, bool over)
 		r = switch_names(rn, vfs_state_unsent(was) ? NULL : &rn->attr);
 		vfs_content_thaw(c, was, &rn->attr.version);
 		(void)vfs_promise_rekey(rn->v, rn->node, VFS_STATE__COUNT, false);
+		finish_replace(rn);
 		return r;
 	}
 	vfs_content_thaw(c, was, NULL);
@@ -299,7 +386,7 @@ static int rename_file_placed(struct vfs_renaming *rn)
 	if (s.unsent && !s.open && !s.remote && !s.maybe && rn->v->cfg.writeback)
 		return rename_queued(rn, over);
 	if (s.unsent && !s.open)
-		return rename_by_upload(rn, s.remote || s.maybe);
+		return rename_by_upload(rn, s.remote, s.maybe);
 	return rename_object(rn, over);
 }
 

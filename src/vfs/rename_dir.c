@@ -2,13 +2,23 @@
 /*
  * Renaming a folder: everything below is listed flat and moved, 16 at a time. Each step is safe to
  * repeat: a source that is gone was moved, a target that is there is replaced. The ticket of
- * both prefixes keeps everything else below them waiting, so nobody sees a half. What failed is
- * reported, and both sides are read again: what was moved is moved.
+ * both prefixes keeps everything else below them waiting, so nobody sees a half. A record stands in
+ * the journal from before the first move to the end:
+ *
+ *	| what happens                                | then                                       |
+ *	|---------------------------------------------|--------------------------------------------|
+ *	| this process dies                           | the next mount moves the rest first        |
+ *	| time-out, signal, the server goes away,     | the new name counts, a job moves the rest, |
+ *	| after something was moved or may have been  | nobody looks into either folder until then |
+ *	| the same before anything was moved          | the error, and nothing is changed          |
+ *	| an object is refused for good               | the error; the others are moved, both      |
+ *	|                                             | folders are read again                     |
  */
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "supafs/util/buf.h"
+#include "supafs/util/log.h"
 
 #include "journal.h"
 #include "ops.h"
@@ -316,61 +326,87 @@ static void thaw_below(struct vfs_renaming *rn, struct frozen *f, bool moved)
 /* --- The whole
  * --------------------------------------------------------------------------------------- */
 
-/* Files below whose changes are not sent, frozen ones and such as were made since then: their
- * pending records belong to the old folder's view. */
-static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node **out)
-	SUPAFS_REQUIRES(v->ns);
-static size_t unsent_below_locked(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node **out)
+/* The next node below `top` with a change of ours in the view: frozen ones, and such as were made
+ * since then. */
+static struct vfs_node *next_pending_locked(
+	struct supafs_vfs *v, const struct vfs_node *top, size_t *pos) SUPAFS_REQUIRES(v->ns);
+static struct vfs_node *next_pending_locked(
+	struct supafs_vfs *v, const struct vfs_node *top, size_t *pos)
 {
 	struct vfs_node *node;
-	size_t pos = 0, n = 0;
 
-	while ((node = supafs_map_next(v->by_id, &pos)) != NULL)
+	while ((node = supafs_map_next(v->by_id, pos)) != NULL)
 		if (node->content && vfs_node_is_below(node, top) &&
 			vfs_content_is_pending(node->content))
-			out[n++] = node;
-	return n;
+			return node;
+	return NULL;
 }
 
-/* The name, and the records of all that is pending below it, at one moment. */
-static int switch_locked(struct supafs_vfs *v, struct vfs_renaming *rn, struct vfs_node **unsent)
-	SUPAFS_REQUIRES(v->ns);
-static int switch_locked(struct supafs_vfs *v, struct vfs_renaming *rn, struct vfs_node **unsent)
-{
-	const size_t n = unsent_below_locked(v, rn->node, unsent);
-	struct vfs_place place;
-	int r;
-
-	for (size_t i = 0; i < n; i++)
-		if (vfs_node_place_locked(v, unsent[i], &place) == 0)
-			vfs_view_absent(v, &place);
-	r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
-	for (size_t i = 0; i < n; i++)
-		vfs_reannounce_locked(v, unsent[i]);
-	return r;
-}
-
+/* The name, and the records of all that is pending below it, at one moment: those belong to the old
+ * folder's view. */
 static int switch_folder(struct vfs_renaming *rn)
 {
 	struct supafs_vfs *v = rn->v;
-	struct vfs_node **unsent;
+	struct vfs_node *node;
+	struct vfs_place place;
 	int r;
 
 	SUPAFS_SCOPED_LOCK(&v->ns);
-	unsent = calloc(supafs_map_count(v->by_id), sizeof(struct vfs_node *));
-	if (!unsent)
-		return -ENOMEM;
-	r = rn->node->linked ? switch_locked(v, rn, unsent) : -ENOENT;
-	free(unsent);
+	if (!rn->node->linked)
+		return -ENOENT;
+	for (size_t pos = 0; (node = next_pending_locked(v, rn->node, &pos)) != NULL;)
+		if (vfs_node_place_locked(v, node, &place) == 0)
+			vfs_view_absent(v, &place);
+	r = vfs_node_move_locked(v, rn->node, rn->new_parent, &rn->to);
+	for (size_t pos = 0; (node = next_pending_locked(v, rn->node, &pos)) != NULL;)
+		vfs_reannounce_locked(v, node);
 	return r;
+}
+
+/* A failure that passes, when something was moved or may have been: a job goes on with it, and
+ * keeps everybody out of both folders until it is done (its ticket stands behind ours). */
+static bool hand_over(
+	struct vfs_renaming *rn, const struct vfs_job_record *job, int r, size_t moved)
+{
+	struct supafs_journal_record rec = {
+		.kind = SUPAFS_JOURNAL_RENAME_DIR,
+		.from = vfs_key_full(&rn->from.key),
+		.key = vfs_key_full(&rn->to.key),
+	};
+
+	if (!job->id[0] || !vfs_jobs_passing(r, rn->fault))
+		return false;
+	if (moved == 0 && !rn->fault->ambiguous && r != -EINTR && r != -ETIMEDOUT)
+		return false;
+	memcpy(rec.id, job->id, sizeof(rec.id));
+	if (vfs_jobs_take(rn->v, &rec) != 0)
+		return false;
+	supafs_log(SUPAFS_LOG_WARN,
+		"the rename of \"%.*s\" to \"%.*s\" was cut short (%s): it is finished in the background",
+		SUPAFS_STR_FMT(vfs_key_rel(&rn->from.key)),
+		SUPAFS_STR_FMT(vfs_key_rel(&rn->to.key)), strerrordesc_np(-r));
+	return true;
+}
+
+static void tell_view(struct vfs_renaming *rn, int r, uint64_t from_id, uint64_t to_id)
+{
+	if (r == 0) {
+		vfs_view_ack(rn->v, &rn->from, from_id, NULL);
+		vfs_view_ack(rn->v, &rn->to, to_id, NULL);
+	} else {
+		vfs_view_undo(rn->v, &rn->from, from_id);
+		vfs_view_undo(rn->v, &rn->to, to_id);
+	}
 }
 
 static int move_folder(struct vfs_renaming *rn)
 {
 	supafs_cleanup(below_fini) struct below b = {0};
 	struct supafs_catalog *cat = rn->v->cfg.catalog;
+	struct vfs_job_record job = {""};
 	uint64_t from_id, to_id;
 	size_t moved = 0;
+	bool handed = false;
 	int r;
 
 	supafs_buf_init(&b.text, KEYS_MAX);
@@ -379,22 +415,42 @@ static int move_folder(struct vfs_renaming *rn)
 		return r;
 	from_id = vfs_view_leaving(rn->v, &rn->from);
 	to_id = vfs_view_pending(rn->v, &rn->to, &rn->attr);
-	r = b.n > 0 ? move_all(rn, &b, &moved)
-		    : vfs_put_placeholder(rn->v, rn->call, &rn->to.key, false, rn->fault);
+	if (b.n > 0) {
+		vfs_jobs_note_rename(rn->v, &rn->from.key, &rn->to.key, &job);
+		r = move_all(rn, &b, &moved);
+	} else {
+		r = vfs_put_placeholder(rn->v, rn->call, &rn->to.key, false, rn->fault);
+	}
+	if (r != 0 && hand_over(rn, &job, r, moved)) {
+		handed = true;
+		r = 0;
+	}
 	if (r == 0)
 		r = switch_folder(rn);
 	if (r == 0)
 		vfs_promise_rekey_below(rn->v, rn->node);
-	if (r == 0) {
-		vfs_view_ack(rn->v, &rn->from, from_id, NULL);
-		vfs_view_ack(rn->v, &rn->to, to_id, NULL);
-	} else {
-		vfs_view_undo(rn->v, &rn->from, from_id);
-		vfs_view_undo(rn->v, &rn->to, to_id);
+	if (!handed) {
+		tell_view(rn, r, from_id, to_id);
+		vfs_jobs_forget(rn->v, &job, true);
 	}
 	supafs_catalog_drop(cat, vfs_key_rel(&rn->from.key), true);
 	supafs_catalog_drop(cat, vfs_key_rel(&rn->to.key), true);
 	return r;
+}
+
+int vfs_rename_rest(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *from,
+	const struct vfs_key *to, struct supafs_fault *fault)
+{
+	supafs_cleanup(below_fini) struct below b = {0};
+	struct vfs_renaming rn = {.v = v, .call = call, .fault = fault};
+	size_t moved;
+	int r;
+
+	rn.from.key = *from;
+	rn.to.key = *to;
+	supafs_buf_init(&b.text, KEYS_MAX);
+	r = list_below(&rn, &b);
+	return r == 0 && b.n > 0 ? move_all(&rn, &b, &moved) : r;
 }
 
 static int check_folder(struct vfs_renaming *rn)

@@ -15,6 +15,7 @@
 #include "supafs/util/log.h"
 #include "supafs/util/name.h"
 
+#include "jobs.h"
 #include "journal.h"
 #include "queue.h"
 
@@ -383,18 +384,20 @@ static int on_rename(struct replay *rp, const struct supafs_journal_record *rec)
 static int on_record(void *ctx, const struct supafs_journal_record *rec, struct supafs_spool *spool)
 {
 	struct replay *rp = ctx;
+	int r = 0;
 
 	switch (rec->kind) {
 	case SUPAFS_JOURNAL_CONTENT:
 		on_content(rp, rec, spool);
 		return 0;
 	case SUPAFS_JOURNAL_RENAME_DIR:
-		return on_rename(rp, rec);
+		r = on_rename(rp, rec);
+		break;
 	case SUPAFS_JOURNAL_REPLACE:
 	case SUPAFS_JOURNAL_DELETE:
 		break;
 	}
-	return 0;
+	return r == 0 ? vfs_jobs_take(rp->v, rec) : r;
 }
 
 /* Not before all are there: a newer record takes an older one's place. */

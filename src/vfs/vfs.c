@@ -7,6 +7,7 @@
 #include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
+#include "jobs.h"
 #include "keyq.h"
 #include "later.h"
 #include "mime.h"
@@ -54,6 +55,8 @@ static int make_parts(struct supafs_vfs *v)
 	if (r == 0)
 		r = vfs_gather_new(v, &v->gather);
 	if (r == 0)
+		r = vfs_jobs_new(v, &v->jobs);
+	if (r == 0)
 		r = vfs_facts_new(&v->facts);
 	if (r == 0)
 		r = vfs_folders_new(v, &v->folders);
@@ -67,6 +70,7 @@ static int make_parts(struct supafs_vfs *v)
 static void destroy(struct supafs_vfs *v)
 {
 	v->timers = supafs_timers_free(v->timers);
+	v->jobs = vfs_jobs_free(v->jobs);
 	v->sends = supafs_pool_free(v->sends);
 	v->moves = supafs_pool_free(v->moves);
 	v->news = supafs_pool_free(v->news);

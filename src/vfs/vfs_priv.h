@@ -20,6 +20,7 @@
 struct vfs_facts;
 struct vfs_folders;
 struct vfs_gather;
+struct vfs_jobs;
 struct vfs_keyq;
 struct vfs_later;
 struct vfs_mimes;
@@ -38,6 +39,7 @@ struct supafs_vfs {
 	struct vfs_node *root;
 	struct vfs_keyq *keyq;
 	struct vfs_gather *gather;
+	struct vfs_jobs *jobs; /* what is to be finished of renames and deletes */
 	struct vfs_mimes *mimes;
 	struct vfs_facts *facts;
 	struct vfs_folders *folders;

@@ -48,7 +48,9 @@ enum {
 	SUPAFS_JOURNAL_EXCLUSIVE = 1 << 2,    /* the first upload must find nothing */
 	SUPAFS_JOURNAL_REMOTE = 1 << 3,       /* the server has an object under the key */
 	SUPAFS_JOURNAL_MAYBE_REMOTE = 1 << 4, /* an upload had no answer */
-	SUPAFS_JOURNAL_SENT = 1 << 5, /* an upload with `nonce` was begun: look before sending */
+	/* An upload with `nonce` was begun: look before sending. REPLACE: the copy is done and
+	 * told, nobody is to see the source any more. */
+	SUPAFS_JOURNAL_SENT = 1 << 5,
 	SUPAFS_JOURNAL_REFERENCE = 1 << 6, /* no spool: the content is object `from` at `base` */
 	SUPAFS_JOURNAL_UPLOADED = 1 << 7,  /* REPLACE: by an upload with `nonce`, not by a copy */
 	SUPAFS_JOURNAL_FLAGS = 255,
