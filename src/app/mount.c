@@ -220,7 +220,7 @@ static int build_fuse(struct mount *m, struct supafs_problem *p)
 		.vfs = m->stack.vfs,
 		.clock = m->stack.clock,
 		.source = m->source,
-		.timeout_ms = opt->timeout_ms,
+		.timeout_ms = opt->hard ? 0 : opt->timeout_ms,
 		.read_ahead = opt->read_ahead,
 		.read_only = opt->ro,
 		.allow_other = opt->allow_other,

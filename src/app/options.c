@@ -25,6 +25,8 @@ static const struct supafs_option table[] = {
 		"how long a listing is believed; 0: ask every time"},
 	{"timeout", SUPAFS_OPT_TIME, FIELD(timeout_ms), "TIME", "60s", SECOND, HOUR,
 		"an operation ends with an error after this time"},
+	{"hard", SUPAFS_OPT_FLAG, FIELD(hard), NULL, "off", 0, 0,
+		"operations wait for the network for ever (a signal ends them); off: until the time-out"},
 	{"drain", SUPAFS_OPT_TIME, FIELD(drain_ms), "TIME", "300s", 0, 24 * HOUR,
 		"how long the end of the mount waits for uploads"},
 	{"writeback", SUPAFS_OPT_FLAG, FIELD(writeback), NULL, "off", 0, 0,

@@ -105,7 +105,7 @@ static int build_layers(struct supafs_stack *s, const struct supafs_options *opt
 	const struct supafs_retry_config retry = {
 		.clock = s->clock,
 		.seed = supafs_random_seed(),
-		.max_attempts = (unsigned)opt->retries,
+		.max_attempts = opt->hard ? 0 : (unsigned)opt->retries,
 		.base_ms = opt->retry_base_ms,
 		.cap_ms = opt->retry_cap_ms,
 		.budget = RETRY_BUDGET,
@@ -186,7 +186,7 @@ static int build_cache(struct supafs_stack *s, const struct supafs_options *opt)
 		.memory = opt->memory,
 		.ahead_max = AHEAD_MAX < opt->memory / 4 ? AHEAD_MAX : opt->memory / 4,
 		.threads = (unsigned)opt->connections,
-		.timeout_ms = opt->timeout_ms,
+		.timeout_ms = opt->hard ? 0 : opt->timeout_ms, /* a window is waited for as well */
 	};
 	int r = supafs_catalog_new(&catalog, &s->catalog);
 

@@ -235,7 +235,7 @@ static void claims(void **state)
 {
 	struct supafs_claims c;
 	static const char *const bad[] = {
-		"", "a", "a.b", "a.b.c", "..", HEAD "W10.x", "sb_secret_x"};
+		"", "a", "a.b", "a.b.c", "..", (HEAD "W10.x"), "sb_secret_x"};
 
 	(void)state;
 	assert_true(supafs_claims_read(OLD, &c));
