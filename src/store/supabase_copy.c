@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Server-side copy (also onto itself, to change attributes: API §8.3) and move. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "supafs/util/cleanup.h"
@@ -54,6 +55,16 @@ static void copy_entry(const struct supafs_json *j, struct supafs_entry *ret_ent
 	*ret_entry = e;
 }
 
+/* A store behind the server copies at most 5 GB in one go, and a move is a copy to it (API §8). */
+static int explain_size(int r, struct supafs_fault *fault)
+{
+	if (r == -EFBIG)
+		(void)snprintf(fault->text, sizeof(fault->text),
+			"the server cannot copy, rename or change the attributes of objects "
+			"over 5 GB without a new upload");
+	return r;
+}
+
 int supafs_sb_copy(struct supafs_store *s, struct supafs_call *call,
 	const struct supafs_copy_args *args, struct supafs_entry *ret_entry,
 	struct supafs_fault *fault)
@@ -82,7 +93,7 @@ int supafs_sb_copy(struct supafs_store *s, struct supafs_call *call,
 	(void)supafs_buf_addc(&q.json, '}');
 	r = supafs_sb_req_json_reply(&q, call, SUPAFS_OP_COPY, &j, fault);
 	if (r < 0)
-		return r;
+		return explain_size(r, fault);
 	if (!supafs_json_text(j, "Key", &key))
 		return supafs_errors_bad_reply(&q.reply, fault);
 	if (ret_entry)
@@ -106,7 +117,7 @@ int supafs_sb_move(struct supafs_store *s, struct supafs_call *call, struct supa
 	supafs_sb_req_json_body(&q);
 	add_source_target(&q, from, to, SUPAFS_STR(""));
 	(void)supafs_buf_addc(&q.json, '}');
-	r = supafs_sb_req_json_reply(&q, call, SUPAFS_OP_MOVE, &j, fault);
+	r = explain_size(supafs_sb_req_json_reply(&q, call, SUPAFS_OP_MOVE, &j, fault), fault);
 	if (r == 0 && !supafs_json_text(j, "message", &message))
 		r = supafs_errors_bad_reply(&q.reply, fault);
 	return r;

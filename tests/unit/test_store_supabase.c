@@ -387,6 +387,47 @@ static void test_remove_many(void **state)
 	bench_end(&b);
 }
 
+/* What S3 says of more than 5 GB, as the server passes it on (API §8, §12.2). */
+static void test_over_5_gb(void **state)
+{
+	static const char *const replies[] = {
+		"{\"statusCode\":\"400\",\"code\":\"S3Error\",\"message\":\"InvalidRequest\","
+		"\"error\":\"The specified copy source is larger than the maximum allowable size\"}",
+		"{\"statusCode\":\"400\",\"code\":\"S3Error\",\"message\":\"EntityTooLarge\"}",
+	};
+	const struct supafs_copy_args args = {.from = SUPAFS_STR("a"), .to = SUPAFS_STR("b")};
+
+	(void)state;
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(replies); i++) {
+		const struct exchange list[] = {
+			{.method = SUPAFS_HTTP_POST,
+				.url = BASE "/object/copy",
+				.headers = {KEYS, JSON},
+				.body = "{\"bucketId\":\"my bucket\",\"sourceKey\":\"a\","
+					"\"destinationKey\":\"b\"}",
+				.status = 400,
+				.reply = replies[i]},
+			{.method = SUPAFS_HTTP_POST,
+				.url = BASE "/object/move",
+				.headers = {KEYS, JSON},
+				.body = "{\"bucketId\":\"my bucket\",\"sourceKey\":\"a\","
+					"\"destinationKey\":\"b\"}",
+				.status = 400,
+				.reply = replies[i]},
+		};
+		struct bench b;
+
+		BEGIN(b, list);
+		assert_int_equal(b.s->ops->copy(b.s, &b.call, &args, NULL, &b.fault), -EFBIG);
+		assert_non_null(strstr(b.fault.text, "5 GB"));
+		assert_int_equal(
+			b.s->ops->move(b.s, &b.call, args.from, args.to, &b.fault), -EFBIG);
+		assert_non_null(strstr(b.fault.text, "5 GB"));
+		assert_int_equal(b.fault.class, SUPAFS_FAULT_TOO_LARGE);
+		bench_end(&b);
+	}
+}
+
 static void test_move(void **state)
 {
 	const struct exchange list[] = {{
@@ -543,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_many),
 		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_over_5_gb),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_broken_replies),
 	};
