@@ -81,7 +81,7 @@ struct walk {
 	struct folder *f;
 	struct listing *l;
 	struct supafs_cursor cursor;
-	bool fetching, done, stale, ahead_queued, ahead_failed;
+	bool fetching, done, stale, ahead_queued, ahead_failed, too_large;
 	int error;           /* for good */
 	int64_t fresh_until; /* partial answers are good until then */
 	size_t position;     /* the furthest reader's */

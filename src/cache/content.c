@@ -227,11 +227,26 @@ static int claim_learning_locked(
 	return 0;
 }
 
+/* Notes whether a byte came. */
+struct noting {
+	const struct supafs_sink *outer;
+	bool came;
+};
+
+static int noting_write(void *ctx, const void *p, size_t n)
+{
+	struct noting *s = ctx;
+
+	s->came = true;
+	return s->outer->write(s->outer->ctx, p, n);
+}
+
 int supafs_content_fetch(struct supafs_content *c, struct supafs_call *call, uint64_t off,
 	uint64_t n, const struct supafs_sink *sink, struct supafs_fault *fault)
 {
 	struct supafs_data *d = c->data;
 	char etag[SUPAFS_ETAG_MAX + 1] = "";
+	struct noting noting = {.outer = sink};
 	struct supafs_version version;
 	bool learns = false;
 	int r;
@@ -255,7 +270,7 @@ int supafs_content_fetch(struct supafs_content *c, struct supafs_call *call, uin
 			.offset = off,
 			.length = n,
 			.version = &version,
-			.sink = *sink,
+			.sink = {noting_write, &noting},
 			.ret_etag = etag,
 		};
 
@@ -265,7 +280,8 @@ int supafs_content_fetch(struct supafs_content *c, struct supafs_call *call, uin
 	SUPAFS_SCOPED_LOCK(&d->lock);
 	if (learns)
 		supafs_content_learnt_locked(d, c, etag);
-	if (r == -ESTALE)
+	/* A part of a version that has no name is in the caller's hands: never mix. */
+	if (r == -ESTALE || (r < 0 && learns && !etag[0] && noting.came))
 		supafs_content_stale_locked(d, c);
 	supafs_data_flush_locked(d);
 	return r;

@@ -6,13 +6,15 @@
  *	idle       no        no    0         a reader that needs it, or a worker, ahead
  *	fetching   yes       no    0         the thread that fetches; readers wait or read what is
  *there done       no        yes   0         –  its listing is complete, and the folder's if it is
- *newest broken     no        no    -errno    –  the server's pages do not advance: for good
+ *newest broken     no        no    -errno    –  the server's pages do not advance, or memory
+ *                                              is spent: for good
  *
  * A failed page leaves the walk idle at the same cursor: the reader gets the error and may ask
  * again. `stale`: a reader was away for longer than the ttl between two pages; the walk goes on for
  * its readers, but is not kept. When the last reader leaves, a page under way is cancelled.
  *
- * Entries must rise strictly, so a walk ends whatever the server sends.
+ * Entries must rise strictly, so a walk ends whatever the server sends; and what a server without
+ *an end sends is given up when all listings together take WALK_TIMES the memory that they may keep.
  */
 #include <assert.h>
 #include <errno.h>
@@ -24,7 +26,9 @@
 
 #include "catalog_priv.h"
 
-#define AHEAD_TIMEOUT_MS 60000 /* of a page that nobody waits for yet */
+#define AHEAD_TIMEOUT_MS 60000      /* of a page that nobody waits for yet */
+#define WALK_TIMES       4          /* listings in use may exceed the memory so many times … */
+#define WALK_LEAST       (1U << 20) /* … but this much is always allowed */
 
 static const char no_advance[] = "the server's list pages do not advance";
 
@@ -70,6 +74,14 @@ int protocol_fault(struct supafs_fault *fault, const char *text)
 	fault->class = SUPAFS_FAULT_PERMANENT;
 	(void)snprintf(fault->text, sizeof(fault->text), "%s", text);
 	return -EPROTO;
+}
+
+static void too_large_fault(struct supafs_fault *fault)
+{
+	supafs_fault_clear(fault);
+	fault->class = SUPAFS_FAULT_PERMANENT;
+	(void)snprintf(fault->text, sizeof(fault->text), "%s",
+		"the folder's listing is too large: mount with a larger -o meta_memory");
 }
 
 /* --- Life ---------------------------------------------------------------------------------------
@@ -147,6 +159,19 @@ static uint64_t entry_ino_locked(
 	return ino_for_locked(c, w->f, (struct supafs_str){buf, (size_t)n}, is_folder);
 }
 
+/* A walk of a sane size goes on, also beside an insane one. */
+static bool too_large_locked(struct supafs_catalog *c, struct walk *w) SUPAFS_REQUIRES(c->lock);
+static bool too_large_locked(struct supafs_catalog *c, struct walk *w)
+{
+	const size_t most = c->memory > SIZE_MAX / WALK_TIMES ? SIZE_MAX : WALK_TIMES * c->memory;
+
+	if (c->bytes <= most || c->bytes <= WALK_LEAST || w->l->bytes <= c->memory)
+		return false;
+	evict_locked(c); /* what is in use is kept, this walk's folder too */
+	w->too_large = c->bytes > most && c->bytes > WALK_LEAST;
+	return w->too_large;
+}
+
 static int page_add_locked(struct supafs_catalog *c, struct walk *w, struct supafs_str seg,
 	const struct supafs_entry *e) SUPAFS_REQUIRES(c->lock);
 static int page_add_locked(struct supafs_catalog *c, struct walk *w, struct supafs_str seg,
@@ -164,7 +189,7 @@ static int page_add_locked(struct supafs_catalog *c, struct walk *w, struct supa
 		attr.ino = entry_ino_locked(c, w, seg, e->folder);
 	r = listing_add(w->l, seg, &attr);
 	c->bytes += w->l->bytes - before;
-	return r;
+	return r == 0 && too_large_locked(c, w) ? -ENOMEM : r;
 }
 
 static int on_entry(void *ctx, const struct supafs_entry *e)
@@ -271,6 +296,8 @@ static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct sup
 		w->error = r;
 	if (r == -EPROTO && fault->class == SUPAFS_FAULT_NONE)
 		(void)protocol_fault(fault, no_advance);
+	if (w->too_large)
+		too_large_fault(fault);
 	if (w->error != 0 && w->f->walk == w)
 		w->f->walk = NULL;
 	wake_all_locked(c);
@@ -430,6 +457,8 @@ int source_more_locked(struct supafs_catalog *c, struct source *s, struct supafs
 		return 0;
 	if (w->error == -EPROTO)
 		return protocol_fault(fault, no_advance);
+	if (w->too_large)
+		too_large_fault(fault);
 	if (w->error != 0)
 		return w->error;
 	if (w->fetching)

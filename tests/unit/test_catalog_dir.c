@@ -494,6 +494,47 @@ static void larger_than_memory(void **state)
 	fix_fini(&x);
 }
 
+/* A folder that does not end is given up above four times the memory, for all that read it; others
+ * can be read meanwhile and afterwards. */
+static void without_an_end(void **state)
+{
+	struct supafs_catalog_stats st;
+	struct supafs_dir *a, *b;
+	uint64_t off = 0, off_b = 0;
+	char key[220];
+	struct fix x;
+	int r;
+
+	(void)state;
+	fix_init(&x, TTL_MS, 300U << 10, "");
+	for (unsigned i = 0; i < 9000; i++) {
+		(void)snprintf(key, sizeof(key), "d/%06u%0200u", i, 0U);
+		scripted_add(&x.store, key, i);
+	}
+	add_many(&x, "e/", 1500);
+	a = fix_open(&x, "d/");
+	b = fix_open(&x, "d/");
+	while ((r = supafs_dir_next(a, &x.call, &off, &x.ent, &x.fault)) > 0)
+		continue;
+	assert_int_equal(r, -ENOMEM);
+	assert_non_null(strstr(x.fault.text, "meta_memory"));
+	assert_in_range(off, 1200 / 2 * 1024 / 230, 8000);
+	supafs_catalog_stats(x.c, &st);
+	assert_in_range(st.bytes, 1200U << 10, 1400U << 10);
+	(void)fix_list(&x, "e/");
+	while ((r = supafs_dir_next(b, &x.call, &off_b, &x.ent, &x.fault)) > 0)
+		continue;
+	assert_int_equal(r, -ENOMEM);
+	assert_non_null(strstr(x.fault.text, "meta_memory"));
+	(void)supafs_dir_free(a);
+	(void)supafs_dir_free(b);
+	while (!ahead_done(x.c))
+		(void)sched_yield();
+	supafs_catalog_stats(x.c, &st);
+	assert_true(st.bytes <= 300U << 10);
+	fix_fini(&x);
+}
+
 static void negative_answers_are_bounded(void **state)
 {
 	struct supafs_catalog_stats st;
@@ -533,6 +574,7 @@ int main(void)
 		cmocka_unit_test(eviction_takes_the_oldest),
 		cmocka_unit_test(eviction_spares_what_is_read),
 		cmocka_unit_test(larger_than_memory),
+		cmocka_unit_test(without_an_end),
 		cmocka_unit_test(negative_answers_are_bounded),
 	};
 

@@ -541,17 +541,48 @@ static void test_fetch(void **state)
 	supafs_content_unref(c);
 }
 
+/* Some bytes came and no ETag with them: what is asked for next may be of another version. */
+static void test_fetch_unnamed_part(void **state)
+{
+	struct fixture *f = *state;
+	struct supafs_content *c = fixture_content(f, "k", MIB, "");
+	struct gather g = {.off = 0};
+	struct supafs_sink sink = {gather, &g};
+	struct supafs_fault fault;
+	struct supafs_call call;
+
+	supafs_call_init(&call, supafs_clock_system(), 30000);
+	pthread_mutex_lock(&f->store.lock);
+	f->store.no_etag = true;
+	f->store.fail_at = 0;
+	f->store.fail_error = -ECONNRESET;
+	f->store.fail_times = 1;
+	pthread_mutex_unlock(&f->store.lock);
+	assert_int_equal(supafs_content_fetch(c, &call, 0, MIB, &sink, &fault), -ECONNRESET);
+	assert_int_equal(g.off, 0); /* nothing came: nothing is spoilt */
+	pthread_mutex_lock(&f->store.lock);
+	f->store.fail_at = 500000;
+	f->store.fail_times = 1;
+	pthread_mutex_unlock(&f->store.lock);
+	assert_int_equal(supafs_content_fetch(c, &call, 0, MIB, &sink, &fault), -ECONNRESET);
+	assert_int_equal(g.off, 500000);
+	assert_int_equal(supafs_content_fetch(c, &call, 500000, 1000, &sink, &fault), -ESTALE);
+	assert_int_equal(data_store_gets(&f->store), 2);
+	supafs_call_fini(&call);
+	supafs_content_unref(c);
+}
+
 int main(void)
 {
 	static void (*const fns[])(void **) = {test_error, test_error_ahead, test_error_shared,
 		test_stale, test_learn, test_never_learnt, test_drop, test_interrupt,
 		test_reader_timeout, test_window_timeout, test_long_transfer, test_close_cancels,
 		test_pause, test_workers_held, test_few_pauses, test_far_jump, test_free_running,
-		test_fetch};
+		test_fetch, test_fetch_unnamed_part};
 	static const char *const names[] = {"error", "error_ahead", "error_shared", "stale",
 		"learn", "never_learnt", "drop", "interrupt", "reader_timeout", "window_timeout",
 		"long_transfer", "close_cancels", "pause", "workers_held", "few_pauses", "far_jump",
-		"free_running", "fetch"};
+		"free_running", "fetch", "fetch_unnamed_part"};
 	struct CMUnitTest tests[sizeof(fns) / sizeof(fns[0])];
 
 	for (size_t i = 0; i < sizeof(fns) / sizeof(fns[0]); i++)
