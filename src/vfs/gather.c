@@ -5,8 +5,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "supafs/util/cleanup.h"
 #include "supafs/util/log.h"
 
+#include "jobs.h"
 #include "keyq.h"
 #include "wait.h"
 
@@ -14,11 +16,14 @@
 #define BURST_NS    (2 * SUPAFS_NS_PER_S) /* later ones are not successive */
 #define BURST_AT    3
 #define BURST_SLOTS 16
+#define ENTRY_MAX   4096U      /* bytes of a name in the record */
+#define LIST_MAX    (2U << 20) /* of all names of a batch */
 
 struct item {
 	struct supafs_list link;
 	uint64_t change_id;
 	bool gone;
+	struct supafs_buf entry; /* as the journal has it */
 	size_t key_n, name_n;
 	char text[]; /* key, NUL, shown name, NUL */
 };
@@ -29,8 +34,14 @@ struct batch {
 	struct vfs_key dir;
 	uint64_t parent;
 	unsigned n;
+	unsigned noting; /* names that are being put into the record */
 	bool sending;
 	int64_t last_ns;
+
+	struct supafs_mutex
+		record_lock; /* held over writes to the record; nothing is taken in it */
+	bool noted;          /* record_lock: the record stands */
+	char id[SUPAFS_JOURNAL_ID];
 };
 
 struct burst {
@@ -63,10 +74,17 @@ int vfs_gather_new(struct supafs_vfs *v, struct vfs_gather **ret_g)
 	return 0;
 }
 
+static void item_free(struct item *it)
+{
+	supafs_buf_fini(&it->entry);
+	free(it);
+}
+
 static void batch_free(struct batch *b)
 {
 	supafs_list_for_each_safe (i, next, &b->items)
-		free(supafs_list_entry(i, struct item, link));
+		item_free(supafs_list_entry(i, struct item, link));
+	supafs_mutex_fini(&b->record_lock);
 	free(b);
 }
 
@@ -119,6 +137,12 @@ bool vfs_gather_burst(struct vfs_gather *g, pid_t process, const struct vfs_key 
 	b->last_ns = now;
 	b->count++;
 	return b->count >= BURST_AT;
+}
+
+void vfs_gather_refused(struct vfs_gather *g, pid_t process)
+{
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	slot_locked(g, process)->count = 0;
 }
 
 /* --- Sending -------------------------------------------------------------------------------------
@@ -217,9 +241,72 @@ static void give_back(
 	}
 }
 
-static void send_batch(struct vfs_gather *g, struct batch *b, bool vanish)
+/* --- The record ----------------------------------------------------------------------------------
+ */
+
+/* Before the name is acknowledged: into the batch's record, which the first one makes. No sync: it
+ * is to survive this process. */
+static int note_item(struct vfs_gather *g, struct batch *b, const struct item *it)
 {
-	struct supafs_fault fault = {0};
+	struct supafs_journal *j = g->v->cfg.journal;
+	const struct supafs_journal_record rec = {
+		.kind = SUPAFS_JOURNAL_DELETE,
+		.key = vfs_key_full(&b->dir),
+		.deletes = supafs_buf_str(&it->entry),
+		.since_ns = g->v->cfg.clock->wall_ns(g->v->cfg.clock),
+	};
+	struct supafs_journal_record mine = rec;
+	int r;
+
+	if (!j)
+		return 0;
+	SUPAFS_SCOPED_LOCK(&b->record_lock);
+	if (b->noted)
+		return supafs_journal_append(j, b->id, rec.deletes);
+	memcpy(mine.id, b->id, sizeof(mine.id));
+	r = supafs_journal_note(j, &mine);
+	b->noted = r == 0;
+	return r;
+}
+
+/* Whoever sends a batch has all of it in its record first. */
+static void wait_noted(struct vfs_gather *g, const struct batch *b)
+{
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	while (b->noting > 0)
+		supafs_cond_wait(&g->cond, &g->lock);
+}
+
+static void forget_record(struct vfs_gather *g, struct batch *b)
+{
+	struct vfs_job_record job;
+
+	memcpy(job.id, b->id, sizeof(job.id));
+	vfs_jobs_forget(g->v, &job, false);
+}
+
+/* The names were acknowledged, and what is in the way passes: a job goes on with them, and they
+ * stay out of the view. */
+static bool hand_over(
+	struct vfs_gather *g, struct batch *b, int r, const struct supafs_fault *fault)
+{
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf list;
+	struct supafs_journal_record rec = {
+		.kind = SUPAFS_JOURNAL_DELETE, .key = vfs_key_full(&b->dir)};
+
+	supafs_buf_init(&list, LIST_MAX);
+	if (!g->v->cfg.journal || !vfs_jobs_passing(r, fault))
+		return false;
+	supafs_list_for_each (i, &b->items)
+		(void)supafs_buf_addstr(
+			&list, supafs_buf_str(&supafs_list_entry(i, struct item, link)->entry));
+	memcpy(rec.id, b->id, sizeof(rec.id));
+	rec.deletes = supafs_buf_str(&list);
+	return supafs_buf_error(&list) == 0 && vfs_jobs_take(g->v, &rec) == 0;
+}
+
+static int send_now(struct vfs_gather *g, struct batch *b, bool vanish, struct supafs_fault *fault)
+{
 	struct supafs_call call;
 	struct vfs_ticket t;
 	int r;
@@ -230,16 +317,31 @@ static void send_batch(struct vfs_gather *g, struct batch *b, bool vanish)
 		g->v->keyq, &call, &t, vfs_key_full(&b->dir), (struct supafs_str){NULL, 0});
 	if (r == 0) {
 		if (!vanish)
-			r = vfs_keep_folder(g->v, &call, &b->dir, 0, false, &fault);
+			r = vfs_keep_folder(g->v, &call, &b->dir, 0, false, fault);
 		if (r == 0)
-			r = remove_all(g, &call, b, &fault);
+			r = remove_all(g, &call, b, fault);
 		if (r == 0)
 			settle_items(g, &call, b);
 		vfs_keyq_leave(g->v->keyq, &t);
 	}
+	supafs_call_fini(&call);
+	return r;
+}
+
+static void send_batch(struct vfs_gather *g, struct batch *b, bool vanish)
+{
+	struct supafs_fault fault = {0};
+	int r;
+
+	wait_noted(g, b);
+	if (b->n == 0)
+		return;
+	r = send_now(g, b, vanish, &fault);
+	if (r != 0 && hand_over(g, b, r, &fault))
+		return;
 	if (r != 0)
 		give_back(g, b, r, &fault);
-	supafs_call_fini(&call);
+	forget_record(g, b);
 }
 
 static bool covers(const struct vfs_key *dir, bool below, const struct batch *b)
@@ -449,14 +551,23 @@ static struct batch *open_locked(struct vfs_gather *g, const struct vfs_key *dir
 	if (!b)
 		return NULL;
 	supafs_list_init(&b->items);
+	supafs_mutex_init(&b->record_lock);
+	supafs_journal_new_id(b->id);
 	b->dir = *dir;
 	b->parent = parent;
 	supafs_list_add_tail(&g->batches, &b->link);
 	return b;
 }
 
-static struct item *new_item(const struct vfs_place *place, uint64_t change_id)
+static struct item *new_item(
+	const struct vfs_place *place, const struct supafs_attr *attr, uint64_t change_id)
 {
+	const struct supafs_journal_delete d = {
+		.seg = {place->seg, place->seg_n},
+		.name = {place->name, place->name_n},
+		.version = attr->version,
+		.mtime_ns = attr->meta.has & SUPAFS_META_MTIME ? attr->meta.mtime_ns : 0,
+	};
 	struct item *it = calloc(1, sizeof(*it) + place->key.n + place->name_n + 2);
 
 	if (!it)
@@ -466,39 +577,74 @@ static struct item *new_item(const struct vfs_place *place, uint64_t change_id)
 	it->name_n = place->name_n;
 	memcpy(it->text, place->key.p, place->key.n);
 	memcpy(it->text + it->key_n + 1, place->name, place->name_n);
+	supafs_buf_init(&it->entry, ENTRY_MAX);
+	if (supafs_journal_delete_add(&it->entry, &d) != 0) {
+		item_free(it);
+		return NULL;
+	}
 	return it;
 }
 
-int vfs_gather_add(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_place *place,
-	uint64_t parent, uint64_t change_id)
+/* Into an open batch; *ret_full: it is full now, and the caller's to send. */
+static struct batch *put_item(struct vfs_gather *g, struct item *it, const struct vfs_key *dir,
+	uint64_t parent, bool *ret_full)
+{
+	struct batch *b;
+
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	b = open_locked(g, dir, parent);
+	if (!b)
+		return NULL;
+	supafs_list_add_tail(&b->items, &it->link);
+	b->n++;
+	b->noting++;
+	b->last_ns = now_ns(g);
+	*ret_full = b->n >= SUPAFS_DELETE_BATCH;
+	if (*ret_full)
+		b->sending = true;
+	else
+		arm_locked(g);
+	return b;
+}
+
+/* In the record, or not: then it is taken out again, if nobody sends it already. */
+static bool noted(struct vfs_gather *g, struct batch *b, struct item *it, bool so)
+{
+	bool out;
+
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	b->noting--;
+	supafs_cond_broadcast(&g->cond);
+	out = !so && !b->sending;
+	if (out) {
+		supafs_list_remove(&it->link);
+		b->n--;
+	}
+	return !out;
+}
+
+int vfs_gather_add(struct supafs_vfs *v, const struct vfs_place *place,
+	const struct supafs_attr *attr, uint64_t parent, uint64_t change_id)
 {
 	struct vfs_gather *g = v->gather;
-	struct item *it = new_item(place, change_id);
-	struct batch *b, *full = NULL;
+	struct item *it = new_item(place, attr, change_id);
+	bool full = false;
+	struct batch *b = it ? put_item(g, it, &place->dir, parent, &full) : NULL;
+	int r;
 
-	(void)call;
-	if (!it)
+	if (!b) {
+		if (it)
+			item_free(it);
 		return -ENOMEM;
-	{
-		SUPAFS_SCOPED_LOCK(&g->lock);
-		b = open_locked(g, &place->dir, parent);
-		if (!b) {
-			free(it);
-			return -ENOMEM;
-		}
-		supafs_list_add_tail(&b->items, &it->link);
-		b->n++;
-		b->last_ns = now_ns(g);
-		if (b->n >= SUPAFS_DELETE_BATCH) {
-			b->sending = true;
-			full = b;
-		} else {
-			arm_locked(g);
-		}
+	}
+	r = note_item(g, b, it);
+	if (!noted(g, b, it, r == 0)) {
+		item_free(it);
+		return -EAGAIN;
 	}
 	if (full) {
-		send_batch(g, full, false);
-		done(g, full);
+		send_batch(g, b, false);
+		done(g, b);
 	}
 	return 0;
 }

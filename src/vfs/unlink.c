@@ -2,8 +2,8 @@
 /*
  * Unlink. A file that the server never got costs no request; one that it has is deleted at once
  * with the true error, or gathered (gather.h). Whoever has it open keeps it: its bytes
- * are in the spool, or are brought there before the object goes. If that takes longer than half of the
- * operation's time, or does not fit on the disk, they give ESTALE from then on.
+ * are in the spool, or are brought there before the object goes. If that takes longer than half of
+ * the operation's time, or does not fit on the disk, they give ESTALE from then on.
  */
 #include "gather.h"
 #include "handle.h"
@@ -151,11 +151,12 @@ static bool has_content(struct supafs_vfs *v, struct vfs_node *node)
 	return node->content != NULL;
 }
 
-static int unlink_gathered(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
-	const struct vfs_place *place, uint64_t parent)
+/* -EAGAIN: it could not be promised. */
+static int unlink_gathered(struct supafs_vfs *v, struct vfs_node *node,
+	const struct vfs_place *place, const struct supafs_attr *attr, uint64_t parent)
 {
 	const uint64_t id = vfs_view_leaving(v, place);
-	int r = id ? vfs_gather_add(v, call, place, parent, id) : -ENOMEM;
+	int r = id ? vfs_gather_add(v, place, attr, parent, id) : -EAGAIN;
 
 	if (r == 0)
 		detach(v, node);
@@ -182,9 +183,13 @@ static int unlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	r = vfs_node_place(v, node, &place);
 	burst = r == 0 && vfs_gather_burst(v->gather, process, &place.dir);
 	if (burst && !has_content(v, node))
-		r = unlink_gathered(v, call, node, &place, parent->id);
+		r = unlink_gathered(v, node, &place, &ent.attr, parent->id);
 	else if (r == 0)
+		r = -EAGAIN;
+	if (r == -EAGAIN)
 		r = unlink_now(v, call, node, fault);
+	if (r == -EACCES) /* each of a role that may not delete is told the truth */
+		vfs_gather_refused(v->gather, process);
 	vfs_node_put(v, node);
 	return r;
 }
