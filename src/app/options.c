@@ -66,8 +66,9 @@ static const struct supafs_option table[] = {
 		"strict: refuse names that the server can only keep escaped"},
 	{"rename_dir", SUPAFS_OPT_FLAG, FIELD(rename_dir), NULL, "on", 0, 0,
 		"off: renaming a folder gives EXDEV, and mv copies"},
-	{"meta", SUPAFS_OPT_CHOICE, FIELD(meta), "list|off", "list", 0, 0,
-		"list: times, modes and owners are stored with a file; off: none are"},
+	{"meta", SUPAFS_OPT_CHOICE, FIELD(meta), "list|info|off", "list", 0, 0,
+		"list: times, modes and owners are stored with a file; info: other clients' are read too, "
+		"one request a file; off: none are stored"},
 	{"cache_control", SUPAFS_OPT_TEXT, FIELD(cache_control), "VALUE", "no-cache", 0, 0,
 		"what browsers are told of uploaded files"},
 	{"temp_names", SUPAFS_OPT_TEXT, FIELD(temp_names), "GLOBS",

@@ -21,6 +21,7 @@ enum supafs_opt_names {
 };
 enum supafs_opt_meta {
 	SUPAFS_META_LIST,
+	SUPAFS_META_INFO,
 	SUPAFS_META_OFF
 };
 enum supafs_opt_log {

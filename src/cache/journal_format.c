@@ -201,7 +201,7 @@ static bool version_unused(const struct supafs_version *v)
 
 static bool meta_valid(const struct supafs_meta *m)
 {
-	return (m->has & ~(unsigned)SUPAFS_META_ALL) == 0;
+	return (m->has & ~(unsigned)(SUPAFS_META_ALL | SUPAFS_META_HINTS)) == 0;
 }
 
 static bool folder_key(struct supafs_str s)

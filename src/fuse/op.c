@@ -104,6 +104,8 @@ static bool worth_logging(const struct op *op, int r)
 	case -EROFS:
 	case -ENAMETOOLONG:
 	case -EOPNOTSUPP:
+	case -ENODATA:
+	case -ERANGE:
 	case -EBADF:
 		return false;
 	case -EPERM:

@@ -118,6 +118,7 @@ static int new_session(struct supafs_fuse *f, const struct supafs_fuse_config *c
 	ops_attr(&ops);
 	ops_dir(&ops);
 	ops_file(&ops);
+	ops_xattr(&ops);
 	fuse_set_log_func(on_fuse_log);
 	f->se = fuse_session_new(&args, &ops, sizeof(ops), f);
 	return f->se ? 0 : -EINVAL;

@@ -193,7 +193,7 @@ void vfs_complete(struct supafs_vfs *v, struct supafs_call *call, const struct v
 {
 	if (!attr->folder)
 		vfs_facts_complete(v, call, key, attr);
-	else if (vfs_folder_wanted(v, key))
+	else if (call && vfs_folder_wanted(v, key))
 		vfs_folder_ask(v, call, key);
 }
 

@@ -118,8 +118,8 @@ void vfs_content_attr(struct vfs_content *c, uint64_t ino, struct supafs_attr *r
  * nothing has changed here since `stamp` (c->stamp before it was asked for). */
 int vfs_content_adopt(struct vfs_content *c, struct supafs_call *call,
 	const struct supafs_attr *attr, unsigned stamp);
-/* Does the server show, in `attr`, other bytes than open handles of this content have? Nothing local
- * is in the way then: vfs_content_now() takes it over, and the handles are stale. */
+/* Does the server show, in `attr`, other bytes than open handles of this content have? Nothing
+ * local is in the way then: vfs_content_now() takes it over, and the handles are stale. */
 bool vfs_content_superseded(struct vfs_content *c, const struct supafs_attr *attr);
 /* From vfs_node_detach_locked(). */
 void vfs_content_unlinked(struct vfs_content *c);

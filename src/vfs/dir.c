@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Look-up, and reading folders. Offsets: 0 ".", 1 "..", then the catalog's + 2. */
 #include <fcntl.h>
+#include <stdlib.h>
 
+#include "supafs/util/cleanup.h"
+
+#include "facts.h"
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
 #include "ops.h"
 #include "queue.h"
+
+#define ASK_AHEAD 64 /* entries of a folder that are asked for at once (-o meta=info) */
 
 static int lookup_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
 	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault)
@@ -137,9 +144,46 @@ static bool add_dots(const struct walk *w, uint64_t off)
 	return w->rd->add(w->rd->ctx, &item);
 }
 
+/* Must an entry be asked for before it can be shown? Then *ret (may be NULL) says how. */
+static bool asks_wanted(
+	const struct walk *w, const struct supafs_dirent *ent, struct vfs_facts_ask *ret)
+{
+	struct vfs_place place;
+	struct vfs_key dir;
+
+	if (ent->attr.folder ? !w->v->cfg.meta_info : !vfs_facts_wanted(w->v, &ent->attr))
+		return false;
+	if (vfs_node_dir(w->v, w->h->node, &dir) != 0 ||
+		vfs_place_set(&place, &dir, (struct supafs_str){ent->name, ent->name_n},
+			(struct supafs_str){ent->seg, ent->seg_n}, ent->attr.folder) != 0)
+		return false;
+	if (ret)
+		*ret = (struct vfs_facts_ask){place.key, ent->attr.version, ent->attr.folder};
+	return ent->attr.folder ? vfs_folder_wanted(w->v, &place.key)
+				: !vfs_facts_find(w->v, &place.key, &ent->attr.version, NULL);
+}
+
+/* Asks for this and the next entries at once; the offset behind them. */
+static uint64_t fetch_ahead(const struct walk *w, struct supafs_call *call, uint64_t off)
+{
+	supafs_autofree struct vfs_facts_ask *asks = calloc(ASK_AHEAD, sizeof(*asks));
+	struct supafs_fault fault;
+	struct supafs_dirent ent;
+	size_t n = 0;
+
+	for (size_t i = 0; asks && i < ASK_AHEAD; i++) {
+		if (supafs_dir_next(w->h->dir, call, &off, &ent, &fault) != 1)
+			break;
+		n += asks_wanted(w, &ent, &asks[n]);
+	}
+	if (asks)
+		vfs_facts_fetch(w->v, call, asks, n);
+	return off;
+}
+
 /* 1: added; 0: did not fit; or -errno. */
-static int add_entry(const struct walk *w, struct supafs_call *call,
-	const struct supafs_dirent *ent, uint64_t next_off)
+static int add_entry(const struct walk *w, struct supafs_call *call, struct supafs_dirent *ent,
+	uint64_t next_off)
 {
 	struct supafs_dir_item item = {.name = ent->name, .next_off = next_off};
 	struct vfs_node *node;
@@ -150,6 +194,7 @@ static int add_entry(const struct walk *w, struct supafs_call *call,
 		vfs_info_bare(w->v, &ent->attr, &item.info);
 		return w->rd->add(w->rd->ctx, &item);
 	}
+	vfs_complete_in(w->v, NULL, w->h->node, ent);
 	r = vfs_node_obtain(w->v, w->h->node, ent, 1, &node);
 	if (r != 0)
 		return r;
@@ -166,6 +211,7 @@ static int walk_entries(
 	const struct walk *w, struct supafs_call *call, uint64_t off, struct supafs_fault *fault)
 {
 	struct supafs_dirent ent;
+	uint64_t known = 0; /* entries before this offset have been asked for */
 	bool any = false;
 	int r = 0;
 
@@ -175,7 +221,11 @@ static int walk_entries(
 		any = true;
 	}
 	for (off -= 2;;) {
+		const uint64_t at = off;
+
 		r = supafs_dir_next(w->h->dir, call, &off, &ent, fault);
+		if (r == 1 && w->rd->plus && at >= known && asks_wanted(w, &ent, NULL))
+			known = fetch_ahead(w, call, at);
 		if (r == 1)
 			r = add_entry(w, call, &ent, off + 2);
 		if (r <= 0)

@@ -2,6 +2,7 @@
 /* mkdir, rmdir, symlink, readlink. */
 #include "supafs/util/name.h"
 
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
@@ -45,10 +46,14 @@ static int made(struct supafs_vfs *v, struct vfs_node *parent, const struct vfs_
 static int make_folder(struct supafs_vfs *v, struct supafs_call *call,
 	const struct vfs_place *place, struct supafs_attr *attr, struct supafs_fault *fault)
 {
-	int r = vfs_put_placeholder(v, call, &place->key, true, fault);
+	int r;
 
-	if (r != 0)
+	vfs_folder_born(v, &place->key, &attr->meta);
+	r = vfs_put_placeholder(v, call, &place->key, true, fault);
+	if (r != 0) {
+		vfs_folder_gone(v, &place->key);
 		return r;
+	}
 	attr->ino = supafs_catalog_ino(v->cfg.catalog);
 	vfs_view_present(v, place, attr);
 	(void)supafs_catalog_born(v->cfg.catalog, vfs_key_rel(&place->key));
@@ -57,14 +62,20 @@ static int make_folder(struct supafs_vfs *v, struct supafs_call *call,
 }
 
 static int mkdir_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
-	struct supafs_str name, struct supafs_node_info *ret, struct supafs_fault *fault)
+	const struct supafs_make *mk, struct supafs_node_info *ret, struct supafs_fault *fault)
 {
-	struct supafs_attr attr = {
-		.folder = true, .modified_ns = v->cfg.clock->wall_ns(v->cfg.clock)};
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+	const struct supafs_str name = mk->name;
+	struct supafs_attr attr = {.folder = true,
+		.modified_ns = now,
+		.meta = {.has = SUPAFS_META_MTIME | SUPAFS_META_MODE,
+			.mtime_ns = now,
+			.mode = mk->mode & 07777}};
 	struct vfs_place place;
 	struct vfs_ticket t;
 	int r = new_name(v, call, parent, name, &place, fault);
 
+	vfs_own(v, mk->owner, &attr.meta);
 	if (r == 0) {
 		const struct vfs_place file = place;
 
@@ -81,7 +92,6 @@ static int mkdir_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	return r == 0 ? made(v, parent, &place, &attr, ret) : r;
 }
 
-/* mk->mode is not kept: the server has no place for a folder's. */
 int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_make *mk,
 	struct supafs_node_info *ret, struct supafs_fault *fault)
 {
@@ -94,7 +104,9 @@ int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struc
 	r = vfs_node_get_folder(v, mk->parent, &folder);
 	if (r != 0)
 		return r;
-	r = mkdir_in(v, call, folder, mk->name, ret, fault);
+	r = mkdir_in(v, call, folder, mk, ret, fault);
+	if (r == 0)
+		vfs_folder_touched(v, folder);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }
@@ -162,6 +174,8 @@ static int rmdir_placed(struct supafs_vfs *v, struct supafs_call *call, struct v
 		return r;
 	}
 	vfs_view_ack(v, place, id, NULL);
+	vfs_folder_gone(v, &place->key);
+	vfs_folder_changed(v, &place->dir);
 	supafs_catalog_drop(v->cfg.catalog, vfs_key_rel(&place->key), true);
 	SUPAFS_SCOPED_LOCK(&v->ns);
 	vfs_node_detach_locked(v, node);
@@ -281,6 +295,8 @@ int supafs_vfs_symlink(struct supafs_vfs *v, struct supafs_call *call, const str
 	if (r != 0)
 		return r;
 	r = symlink_in(v, call, folder, mk, ret, fault);
+	if (r == 0)
+		vfs_folder_touched(v, folder);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }

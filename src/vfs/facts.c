@@ -231,11 +231,14 @@ void vfs_facts_complete(struct supafs_vfs *v, struct supafs_call *call, const st
 	struct supafs_fault fault = {0};
 	struct supafs_info info;
 
-	if (!vfs_facts_wanted(v, attr) ||
-		vfs_facts_get(v, call, key, &attr->version, &info, &fault) != 0)
+	if (!vfs_facts_wanted(v, attr))
+		return;
+	if (call ? vfs_facts_get(v, call, key, &attr->version, &info, &fault) != 0
+		 : !vfs_facts_find(v, key, &attr->version, &info))
 		return;
 	attr->meta = info.meta;
-	attr->meta.has |= hints;
+	/* Whoever sees these times must not take them for a listing's. */
+	attr->meta.has |= hints | SUPAFS_META_ASK;
 }
 
 /* --- Pages ---------------------------------------------------------------------------------------

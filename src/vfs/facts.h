@@ -26,11 +26,12 @@ int vfs_facts_get(struct supafs_vfs *v, struct supafs_call *call, const struct v
 /* Does a listing's entry lack times that one info would tell? (-o meta=info, or our own large
  * objects) */
 bool vfs_facts_wanted(const struct supafs_vfs *v, const struct supafs_attr *attr);
-/* Puts times and mode of a wanted entry in; what cannot be asked for is left as it is listed. */
+/* Puts times and mode of a wanted entry in; what cannot be asked for is left as it is listed.
+ * `call` NULL: only from memory. */
 void vfs_facts_complete(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,
 	struct supafs_attr *attr);
 
-/* The same for a page of a folder, 16 at a time, into memory. */
+/* The same for entries of a folder, 16 at a time, into memory: what a readdir needs. */
 struct vfs_facts_ask {
 	struct vfs_key key; /* of a folder: its prefix (folder_attr.h) */
 	struct supafs_version version;

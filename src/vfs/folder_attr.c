@@ -415,13 +415,12 @@ void vfs_folder_born(
 
 void vfs_folder_gone(struct supafs_vfs *v, const struct vfs_key *dir)
 {
-	SUPAFS_SCOPED_LOCK(&v->folders->lock);
-	supafs_list_for_each_safe (it, next, &v->folders->lru) {
-		struct folder_attr *a = supafs_list_entry(it, struct folder_attr, lru);
+	struct folder_attr *a;
 
-		if (supafs_str_starts(prefix_of(a), vfs_key_full(dir)))
-			drop_locked(v->folders, a);
-	}
+	SUPAFS_SCOPED_LOCK(&v->folders->lock);
+	a = find_locked(v->folders, vfs_key_full(dir));
+	if (a)
+		drop_locked(v->folders, a);
 }
 
 /* What is known of `a` under its new prefix; nothing when out of memory. */

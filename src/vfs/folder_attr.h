@@ -31,10 +31,10 @@ int vfs_folder_set(struct supafs_vfs *v, struct vfs_node *node, const struct sup
 /* An entry of it was made, removed or renamed: its times change, in memory. */
 void vfs_folder_changed(struct supafs_vfs *v, const struct vfs_key *dir);
 void vfs_folder_touched(struct supafs_vfs *v, const struct vfs_node *node);
-/* Made here, and its placeholder was stored with `meta`. */
+/* Is made here now, with a placeholder that carries `meta`. */
 void vfs_folder_born(
 	struct supafs_vfs *v, const struct vfs_key *dir, const struct supafs_meta *meta);
-/* It is gone, with all below. */
+/* It is gone; it was empty. */
 void vfs_folder_gone(struct supafs_vfs *v, const struct vfs_key *dir);
 /* It, with all below, has another prefix. */
 void vfs_folder_moved(struct supafs_vfs *v, const struct vfs_key *from, const struct vfs_key *to);

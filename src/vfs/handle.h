@@ -60,7 +60,8 @@ int vfs_handles_init(struct supafs_vfs *v);
  * -ENOENT, or -ESTALE when another kind of thing has its name. */
 int vfs_current(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node, bool etag,
 	struct supafs_attr *ret, struct supafs_fault *fault);
-/* Puts in what a listing does not tell and this mount wants (facts.h, folder_attr.h): may ask. */
+/* Puts in what a listing does not tell and this mount wants (facts.h, folder_attr.h): may ask,
+ * unless `call` is NULL. */
 void vfs_complete(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,
 	struct supafs_attr *attr);
 void vfs_complete_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *parent,
@@ -76,8 +77,9 @@ int vfs_look(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *pa
  * is known). */
 void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_attr *attr,
 	struct supafs_node_info *ret);
-/* `attr`, about to be told to the kernel, is what the server has under an open file: if it is another
- * version, its handles become stale and the kernel's pages void before the new size is told. */
+/* `attr`, about to be told to the kernel, is what the server has under an open file: if it is
+ * another version, its handles become stale and the kernel's pages void before the new size is
+ * told. */
 void vfs_notice(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct supafs_attr *attr);
 /* The same as vfs_info() for a name without a node. */

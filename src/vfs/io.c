@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 
+#include "attrs.h"
 #include "handle.h"
 #include "journal.h"
 
@@ -172,6 +173,8 @@ int supafs_vfs_flush(
 		r = hold(v, call, h, fault);
 	else if (h->writable)
 		r = close_file(v, call, h, fault);
+	else
+		r = vfs_content_settle_attrs(v, h->node, call, fault);
 	vfs_handle_put(v, h);
 	return vfs_errno(r);
 }

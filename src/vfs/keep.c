@@ -5,14 +5,14 @@
  */
 #include "supafs/util/name.h"
 
-#include "vfs_priv.h"
+#include "folder_attr.h"
 
 int vfs_put_placeholder(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *dir,
 	bool exclusive, struct supafs_fault *fault)
 {
 	char key[SUPAFS_KEY_MAX + sizeof(SUPAFS_PLACEHOLDER)];
 	const size_t n = dir->n + sizeof(SUPAFS_PLACEHOLDER) - 1;
-	const struct supafs_put_args args = {.key = {key, n}, .exclusive = exclusive};
+	struct supafs_put_args args = {.key = {key, n}, .exclusive = exclusive};
 	unsigned char id[16];
 	int r;
 
@@ -20,6 +20,7 @@ int vfs_put_placeholder(struct supafs_vfs *v, struct supafs_call *call, const st
 		return -ENAMETOOLONG;
 	memcpy(key, dir->p, dir->n);
 	memcpy(key + dir->n, SUPAFS_PLACEHOLDER, sizeof(SUPAFS_PLACEHOLDER) - 1);
+	vfs_folder_meta(v, dir, &args.meta);
 	r = v->cfg.store->ops->put(v->cfg.store, call, &args, id, fault);
 	if (r == 0)
 		supafs_catalog_keeper(v->cfg.catalog, vfs_key_rel(dir), true);

@@ -2,6 +2,8 @@
 /* Opening, creating and releasing files. */
 #include <fcntl.h>
 
+#include "attrs.h"
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "journal.h"
@@ -180,7 +182,10 @@ int vfs_open_node(struct supafs_vfs *v, struct supafs_call *call, struct vfs_nod
 	if (r !=
 		0) /* of a name that is gone the kernel then asks again, and gets the true answer */
 		return r == -ENOENT ? -ESTALE : r;
-	r = make_handle(v, node, flags, &h);
+	if ((flags & O_ACCMODE) != O_RDONLY) /* an upload replaces what is beside the bytes, too */
+		r = vfs_content_learn(v, call, node, VFS_LEARN_MORE, fault);
+	if (r == 0)
+		r = make_handle(v, node, flags, &h);
 	if (r != 0) {
 		vfs_content_put(v, node);
 		return r;
@@ -318,6 +323,8 @@ static int create_once(struct supafs_vfs *v, struct supafs_call *call, struct vf
 	if (r != 0)
 		return r;
 	r = create_new(v, parent, &place, cr, ret);
+	if (r == 0)
+		vfs_folder_changed(v, &dir);
 	return r == -EEXIST ? -EAGAIN : r;
 }
 

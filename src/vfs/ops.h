@@ -24,6 +24,7 @@ struct vfs_renaming {
 	struct vfs_node *target; /* what has the new name, or NULL */
 	struct vfs_place from, to;
 	struct supafs_attr attr; /* of the source, as the view has it */
+	uint32_t sends;          /* of the source, before that was asked for */
 	/* The source's object goes after a copy or upload: its record, and whether the removal was
 	 * left to a job. */
 	struct {

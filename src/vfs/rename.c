@@ -18,6 +18,7 @@
  */
 #include <stdio.h>
 
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "journal.h"
@@ -445,10 +446,30 @@ static int look_target(struct vfs_renaming *rn, struct supafs_str name)
 	return r;
 }
 
+/* Of the node that has the name, if there is one: else nothing of it can be on its way. */
+static uint32_t sends_of_name(struct vfs_renaming *rn, struct supafs_str name)
+{
+	const struct vfs_node *node;
+
+	SUPAFS_SCOPED_LOCK(&rn->v->ns);
+	node = vfs_node_find_locked(rn->v, rn->old_parent, name);
+	return node ? node->sends : 0;
+}
+
+/* Was something sent after the source was looked at? Then its attributes are others. */
+static bool was_sent(struct vfs_renaming *rn)
+{
+	SUPAFS_SCOPED_LOCK(&rn->v->ns);
+	return rn->node->sends != rn->sends;
+}
+
 static int look_both(struct vfs_renaming *rn, const struct supafs_rename *r_args)
 {
 	struct supafs_dirent ent;
-	int r = vfs_look(rn->v, rn->call, rn->old_parent, r_args->name, &ent, rn->fault);
+	int r;
+
+	rn->sends = sends_of_name(rn, r_args->name);
+	r = vfs_look(rn->v, rn->call, rn->old_parent, r_args->name, &ent, rn->fault);
 
 	if (r == 0)
 		r = vfs_node_obtain(rn->v, rn->old_parent, &ent, 0, &rn->node);
@@ -498,7 +519,7 @@ static int rename_once(struct vfs_renaming *rn)
 		return r;
 	}
 	r = vfs_node_place(rn->v, rn->node, &now);
-	if (r == 0 && !vfs_key_same(&now.key, &rn->from.key))
+	if (r == 0 && (!vfs_key_same(&now.key, &rn->from.key) || was_sent(rn)))
 		r = -EAGAIN;
 	if (r == 0)
 		r = rn->node->folder ? vfs_rename_folder(rn) : rename_file(rn);
@@ -560,6 +581,10 @@ int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const stru
 		e = vfs_node_get_folder(v, r->new_parent, &rn.new_parent);
 	if (e == 0)
 		e = rename_looked(&rn, r);
+	if (e == 0) {
+		vfs_folder_touched(v, rn.old_parent);
+		vfs_folder_touched(v, rn.new_parent);
+	}
 	vfs_node_put(v, rn.new_parent);
 	vfs_node_put(v, rn.old_parent);
 	return vfs_errno(e);

@@ -20,6 +20,7 @@
 #include "supafs/util/buf.h"
 #include "supafs/util/log.h"
 
+#include "folder_attr.h"
 #include "journal.h"
 #include "ops.h"
 
@@ -427,8 +428,10 @@ static int move_folder(struct vfs_renaming *rn)
 	}
 	if (r == 0)
 		r = switch_folder(rn);
-	if (r == 0)
+	if (r == 0) {
+		vfs_folder_moved(rn->v, &rn->from.key, &rn->to.key);
 		vfs_promise_rekey_below(rn->v, rn->node);
+	}
 	if (!handed) {
 		tell_view(rn, r, from_id, to_id);
 		vfs_jobs_forget(rn->v, &job, true);

@@ -12,6 +12,7 @@
 
 #include "journal.h"
 #include "keyq.h"
+#include "later.h"
 #include "mime.h"
 #include "queue.h"
 
@@ -437,6 +438,7 @@ static void sent(struct supafs_vfs *v, struct vfs_node *node, const struct vfs_s
 		end_io_locked(c);
 		node->sends++;
 		node->changes++;
+		vfs_later_prove_locked(v, node);
 		attr_of(v, node, s, &attr);
 		if (send->ack && !c->unlinked)
 			vfs_content_tell_view_locked(v, node, c, &attr);

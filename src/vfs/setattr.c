@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changing attributes. Times, mode and owner ride along with an upload that is due; without one
- * they wait for the close of a handle that is open for writing, or go at once, as one copy of the
- * object onto itself. A change to what is already so costs nothing. A mode or owner that cannot
- * be kept is accepted all the same (product.md §3): tar x, cp -a and rsync -a must end with 0.
+ * Changing attributes. They ride along with an upload that is due; without one they wait for the
+ * close of a handle that is open for writing, or for each other (later.h), and go as one copy of
+ * the object onto itself. A change to what is already so costs nothing. A mode or owner that cannot
+ * be kept (the object is too large to be copied) is accepted all the same: tar x, cp -a and rsync
+ * -a must end with 0. One that the role may not make is EACCES.
  */
 #include <fcntl.h>
 
+#include "attrs.h"
+#include "folder_attr.h"
 #include "handle.h"
 #include "journal.h"
+#include "later.h"
 #include "queue.h"
 #include "touch.h"
 
@@ -51,45 +55,86 @@ static void change_meta(struct supafs_meta *m, const struct supafs_setattr *set)
 	}
 }
 
-/* Into the content. *ret_now: nothing else will send it, so it must go at once. -EAGAIN: it is
- * being sent. */
-static int put_meta(const struct supafs_vfs *v, struct vfs_content *c,
-	const struct supafs_setattr *set, bool *ret_now)
+/* *ret_idle: nothing else will send it. -EAGAIN: it is being sent. */
+static int edit_once(
+	struct supafs_vfs *v, struct vfs_content *c, const struct vfs_edit *edit, bool *ret_idle)
 {
+	int r;
+
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (c->state == VFS_UPLOADING)
 		return -EAGAIN;
-	change_meta(&c->meta, set);
-	*ret_now = false;
+	r = edit->fn(v, c, edit->ctx);
+	if (r != 0)
+		return r;
+	*ret_idle = false;
 	if (!vfs_state_unsent(c->state) && !c->unlinked && v->cfg.store_meta) {
 		c->attrs_wait = true;
-		*ret_now = c->open_write == 0;
+		*ret_idle = c->open_write == 0;
 	}
 	return 0;
 }
 
+static bool may_wait(struct supafs_vfs *v, struct vfs_node *node)
+{
+	{
+		SUPAFS_SCOPED_LOCK(&node->content->lock);
+		if (node->content->version.size > VFS_COPY_MAX)
+			return false;
+	}
+	return vfs_later_may(v, node) && vfs_later_add(v, node) == 0;
+}
+
+int vfs_content_edit(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	const struct vfs_edit *edit, struct supafs_fault *fault)
+{
+	struct vfs_content *c = node->content;
+	bool idle = false;
+	int r;
+
+	while ((r = edit_once(v, c, edit, &idle)) == -EAGAIN) {
+		r = vfs_content_wait(c, call);
+		if (r != 0)
+			return r;
+	}
+	if (r == 0 && !idle)
+		vfs_promise_refresh(v, node);
+	if (r != 0 || !idle || may_wait(v, node))
+		return r;
+	return vfs_content_settle(v, node, call, false, fault);
+}
+
+int vfs_content_settle_attrs(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
+	struct supafs_fault *fault)
+{
+	{
+		SUPAFS_SCOPED_LOCK(&node->content->lock);
+		if (!node->content->attrs_wait)
+			return 0;
+	}
+	return vfs_content_settle(v, node, call, false, fault);
+}
+
+static int edit_meta(struct supafs_vfs *v, struct vfs_content *c, void *ctx)
+{
+	(void)v;
+	change_meta(&c->meta, ctx);
+	return 0;
+}
+
+/* The server cannot store it, whoever asks. */
 static bool forgivable(int r)
 {
-	return r == -EACCES || r == -EPERM || r == -EOPNOTSUPP;
+	return r == -EOPNOTSUPP || r == -EFBIG;
 }
 
 static int set_meta(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct supafs_setattr *set, struct supafs_fault *fault)
 {
-	struct vfs_content *c = node->content;
-	bool now = false;
-	int r;
+	struct supafs_setattr copy = *set;
+	const struct vfs_edit edit = {edit_meta, &copy};
+	int r = vfs_content_edit(v, call, node, &edit, fault);
 
-	while (put_meta(v, c, set, &now) == -EAGAIN) {
-		r = vfs_content_wait(c, call);
-		if (r != 0)
-			return r;
-	}
-	if (!now) {
-		vfs_promise_refresh(v, node);
-		return 0;
-	}
-	r = vfs_content_settle(v, node, call, false, fault);
 	return forgivable(r) && !(set->which & SUPAFS_SET_MTIME) ? 0 : r;
 }
 
@@ -168,8 +213,11 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 
 	if (r != 0)
 		return r;
-	if (set->which & SUPAFS_SET_SIZE)
-		r = set_size(v, call, node, set, &resized);
+	if (set->which & SUPAFS_SET_SIZE) {
+		r = vfs_content_learn(v, call, node, VFS_LEARN_MORE, fault);
+		if (r == 0)
+			r = set_size(v, call, node, set, &resized);
+	}
 	if (r == 0 && (set->which & ATTRS)) {
 		vfs_info(v, node, NULL, &now);
 		if (!is_so(set, &now))
@@ -185,6 +233,26 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	return r;
 }
 
+/* Never an error for what the server has no place for. */
+static int set_folder(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_setattr *set)
+{
+	struct supafs_node_info now;
+	struct vfs_key dir;
+	int r;
+
+	if (set->which & SUPAFS_SET_SIZE)
+		return -EISDIR;
+	if (!(set->which & ATTRS))
+		return 0;
+	r = vfs_node_dir(v, node, &dir);
+	if (r != 0)
+		return r == -ENOENT ? 0 : r;
+	vfs_info(v, node, NULL, &now);
+	if (vfs_folder_known(v, &dir) && is_so(set, &now))
+		return 0;
+	return vfs_folder_set(v, node, set);
+}
+
 int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	const struct supafs_setattr *set, struct supafs_node_info *ret, struct supafs_fault *fault)
 {
@@ -197,9 +265,9 @@ int supafs_vfs_setattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t 
 	r = vfs_node_get(v, node, &it);
 	if (r != 0)
 		return r;
-	if (it->folder && (set->which & SUPAFS_SET_SIZE))
-		r = -EISDIR;
-	else if (!it->folder && (set->which & (ATTRS | SUPAFS_SET_SIZE)))
+	if (it->folder)
+		r = set_folder(v, it, set);
+	else if (set->which & (ATTRS | SUPAFS_SET_SIZE))
 		r = set_file(v, call, it, set, fault);
 	if (r == 0)
 		vfs_touch_set(v, it, set);

@@ -5,6 +5,7 @@
  * are in the spool, or are brought there before the object goes. If that takes longer than half of
  * the operation's time, or does not fit on the disk, they give ESTALE from then on.
  */
+#include "folder_attr.h"
 #include "gather.h"
 #include "handle.h"
 #include "journal.h"
@@ -207,6 +208,8 @@ int supafs_vfs_unlink(struct supafs_vfs *v, struct supafs_call *call, uint64_t p
 	if (r != 0)
 		return r;
 	r = unlink_in(v, call, folder, name, process, fault);
+	if (r == 0)
+		vfs_folder_touched(v, folder);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }

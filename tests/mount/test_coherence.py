@@ -175,6 +175,8 @@ def test_foreign_objects(s):
         assert os.stat(m / "p").st_mode & 0o777 == 0o705
         os.utime(m / "p/q", (1e9, 1e9))
         assert os.stat(m / "p/q").st_mtime == 1e9
+        with open(m / "p/q", "rb") as f:
+            os.fsync(f.fileno())  # settles what waits
         status, headers, _ = s.request("GET", "/object/authenticated/%s/p/q" % m.bucket)
         assert status == 200 and "x-mtime=1000000000" in headers["cache-control"], headers
 

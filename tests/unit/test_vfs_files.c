@@ -419,6 +419,8 @@ static void attributes_ride_along(void **state)
 	set.mode = 0644;
 	assert_int_equal(supafs_vfs_setattr(x->v, &x->call, node, &set, &info, &x->fault), 0);
 	assert_int_equal(info.st.st_mode, S_IFREG | 0644);
+	fx_advance_ms(x, 150);
+	fx_quiet(x);
 	assert_int_equal(fx_count(x, SUPAFS_OP_COPY), 1);
 	assert_int_equal(fx_count(x, SUPAFS_OP_PUT), 0);
 	assert_int_equal(fx_server_info(x, "f", &server), 0);

@@ -44,6 +44,8 @@ static void start(struct fx *x, const struct fx_config *cfg)
 		.strict_names = cfg->strict,
 		.rename_dir = !cfg->no_rename_dir,
 		.store_meta = !cfg->no_meta,
+		.trusted = cfg->trusted,
+		.meta_info = cfg->meta_info,
 		.cache_control = "",
 		.temp_patterns = cfg->temp ? cfg->temp : TEMP_DEFAULT,
 		.writeback = cfg->writeback,

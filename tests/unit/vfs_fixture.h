@@ -29,7 +29,7 @@ struct fx_config {
 	const char *mimes;   /* allowed types; NULL: all */
 	const char *temp;    /* NULL: the default patterns; "": none */
 	const char *root;    /* NULL: "" */
-	bool real_clock, strict, no_rename_dir, read_only, no_meta;
+	bool real_clock, strict, no_rename_dir, read_only, no_meta, trusted, meta_info;
 	bool journal, writeback; /* what an earlier stack promised is taken up at each start */
 	unsigned uploads;
 	/* A layer of the test's own over the counting one, which it owns; NULL: none. */
