@@ -5,6 +5,7 @@
 #include "gather.h"
 #include "handle.h"
 #include "keyq.h"
+#include "learn.h"
 #include "touch.h"
 
 struct timespec vfs_time_of(int64_t ns)
@@ -117,6 +118,7 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
 		vfs_folder_show(v, &dir, &ret->st);
 	vfs_touch_show(v, node, &ret->st);
 	ret->node = node->id;
+	vfs_learn_show(v, node, ret);
 	if (!linked)
 		ret->st.st_nlink = 0;
 }

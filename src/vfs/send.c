@@ -12,7 +12,11 @@
 
 #include "journal.h"
 #include "keyq.h"
+<<<<<<< /tmp/x/ours
+#include "learn.h"
+=======
 #include "later.h"
+>>>>>>> /tmp/x/theirs
 #include "mime.h"
 #include "queue.h"
 
@@ -503,6 +507,7 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 		sent(v, node, send, &s);
 	else
 		not_sent(v, node, send, &s, r, fault);
+	vfs_learn_sent(v, node, r, fault);
 	return r < 0 ? r : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "jobs.h"
 #include "keyq.h"
 #include "later.h"
+#include "learn.h"
 #include "mime.h"
 #include "ops.h"
 #include "queue.h"
@@ -55,6 +56,8 @@ static int make_parts(struct supafs_vfs *v)
 	if (r == 0)
 		r = vfs_gather_new(v, &v->gather);
 	if (r == 0)
+		r = vfs_learn_new(v, &v->learn);
+	if (r == 0)
 		r = vfs_jobs_new(v, &v->jobs);
 	if (r == 0)
 		r = vfs_facts_new(&v->facts);
@@ -81,6 +84,7 @@ static void destroy(struct supafs_vfs *v)
 	v->facts = vfs_facts_free(v->facts);
 	vfs_nodes_fini(v);
 	v->handles = supafs_map_free(v->handles);
+	v->learn = vfs_learn_free(v->learn);
 	v->keyq = vfs_keyq_free(v->keyq);
 	v->mimes = vfs_mimes_free(v->mimes);
 	free(v->root_text);

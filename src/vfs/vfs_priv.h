@@ -20,6 +20,7 @@
 struct vfs_facts;
 struct vfs_folders;
 struct vfs_gather;
+struct vfs_learn;
 struct vfs_jobs;
 struct vfs_keyq;
 struct vfs_later;
@@ -39,6 +40,7 @@ struct supafs_vfs {
 	struct vfs_node *root;
 	struct vfs_keyq *keyq;
 	struct vfs_gather *gather;
+	struct vfs_learn *learn; /* what the server refuses this role */
 	struct vfs_jobs *jobs; /* what is to be finished of renames and deletes */
 	struct vfs_mimes *mimes;
 	struct vfs_facts *facts;
