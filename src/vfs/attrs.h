@@ -13,14 +13,14 @@
 /* Are the listing's directives ours, and do they say that there is no more? */
 bool vfs_told_by_listing(const struct supafs_meta *meta);
 
-enum vfs_learn {
-	VFS_LEARN_MORE, /* one request only where a listing said that there is something to keep */
-	VFS_LEARN_ALL,
+enum vfs_ask {
+	VFS_ASK_MORE, /* one request only where a listing said that there is something to keep */
+	VFS_ASK_ALL,
 };
 /* The content's user, mime and cache_control become known: what the server has. 0; -EOPNOTSUPP when
  * there is more than can be kept; or the store's error. */
 int vfs_content_learn(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
-	enum vfs_learn how, struct supafs_fault *fault);
+	enum vfs_ask how, struct supafs_fault *fault);
 /* Cache-Control of an info or listing without what is ours; "" where it says nothing. */
 void vfs_plain_cache_control(const char *stored, struct supafs_buf *ret);
 /* The listing's hint, after user, mime or cache_control have changed. */

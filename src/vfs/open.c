@@ -183,7 +183,7 @@ int vfs_open_node(struct supafs_vfs *v, struct supafs_call *call, struct vfs_nod
 		0) /* of a name that is gone the kernel then asks again, and gets the true answer */
 		return r == -ENOENT ? -ESTALE : r;
 	if ((flags & O_ACCMODE) != O_RDONLY) /* an upload replaces what is beside the bytes, too */
-		r = vfs_content_learn(v, call, node, VFS_LEARN_MORE, fault);
+		r = vfs_content_learn(v, call, node, VFS_ASK_MORE, fault);
 	if (r == 0)
 		r = make_handle(v, node, flags, &h);
 	if (r != 0) {

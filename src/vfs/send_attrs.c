@@ -84,19 +84,19 @@ static int take_locked(struct supafs_vfs *v, struct vfs_content *c, const struct
 	return 0;
 }
 
-static bool needs_learning(struct vfs_content *c, enum vfs_learn how,
-	struct supafs_version *ret_version, bool *ret_ask)
+static bool needs_learning(
+	struct vfs_content *c, enum vfs_ask how, struct supafs_version *ret_version, bool *ret_ask)
 {
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (!c->user_known && !c->remote && !c->maybe_remote)
 		c->user_known = true;
 	*ret_version = c->version;
-	*ret_ask = how == VFS_LEARN_ALL || (c->meta.has & SUPAFS_META_HINTS);
+	*ret_ask = how == VFS_ASK_ALL || (c->meta.has & SUPAFS_META_HINTS);
 	return !c->user_known && !c->unlinked;
 }
 
 int vfs_content_learn(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
-	enum vfs_learn how, struct supafs_fault *fault)
+	enum vfs_ask how, struct supafs_fault *fault)
 {
 	supafs_autofree struct supafs_info *info = NULL;
 	struct vfs_content *c = node->content;
@@ -119,7 +119,7 @@ int vfs_content_learn(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 		return 0;
 	if (r != 0)
 		return r;
-	if (info->user_cut && how == VFS_LEARN_ALL)
+	if (info->user_cut && how == VFS_ASK_ALL)
 		return -EOPNOTSUPP;
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	return c->user_known ? 0 : take_locked(v, c, &place, info);
@@ -232,7 +232,7 @@ int vfs_content_send_attrs(struct supafs_vfs *v, struct vfs_node *node, struct s
 			return 0;
 		r = vfs_node_place(v, node, &place);
 		if (r == 0)
-			r = vfs_content_learn(v, call, node, VFS_LEARN_ALL, fault);
+			r = vfs_content_learn(v, call, node, VFS_ASK_ALL, fault);
 		if (r != 0)
 			give_up(c);
 		else

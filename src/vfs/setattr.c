@@ -214,7 +214,7 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	if (r != 0)
 		return r;
 	if (set->which & SUPAFS_SET_SIZE) {
-		r = vfs_content_learn(v, call, node, VFS_LEARN_MORE, fault);
+		r = vfs_content_learn(v, call, node, VFS_ASK_MORE, fault);
 		if (r == 0)
 			r = set_size(v, call, node, set, &resized);
 	}

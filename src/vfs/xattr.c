@@ -255,7 +255,7 @@ static int edit_user(struct supafs_vfs *v, struct vfs_content *c, void *ctx)
 static int change_content(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct vfs_edit *edit, struct supafs_fault *fault)
 {
-	int r = vfs_content_learn(v, call, node, VFS_LEARN_ALL, fault);
+	int r = vfs_content_learn(v, call, node, VFS_ASK_ALL, fault);
 
 	if (r == 0)
 		r = vfs_content_edit(v, call, node, edit, fault);
