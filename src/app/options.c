@@ -33,6 +33,8 @@ static const struct supafs_option table[] = {
 		"close returns when this machine's disk has the file; it is sent in the background"},
 	{"uploads", SUPAFS_OPT_UINT, FIELD(uploads), "NUMBER", "16", 1, 256,
 		"most files sent at once in the background"},
+	{"resumable", SUPAFS_OPT_SIZE, FIELD(resumable), "SIZE", "64M", 0, 1024 * GIB,
+		"files of at least this size go on where they were cut; 0: none do"},
 	{"memory", SUPAFS_OPT_SIZE, FIELD(memory), "SIZE", "256M", 8 * MIB, 1024 * GIB,
 		"most memory for file contents"},
 	{"meta_memory", SUPAFS_OPT_SIZE, FIELD(meta_memory), "SIZE", "64M", MIB, 64 * GIB,

@@ -39,7 +39,7 @@ struct supafs_options {
 	uint64_t memory, meta_memory, read_ahead;
 	uint64_t connections, threads;
 	uint64_t retries; /* 0: until the time-out */
-	uint64_t uploads;
+	uint64_t uploads, resumable;
 	bool writeback, hard;
 	uint64_t retry_base_ms, retry_cap_ms;
 	/* shown attributes */

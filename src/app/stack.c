@@ -64,6 +64,7 @@ static int try_base(struct supafs_stack *s, const struct supafs_stack_args *a, b
 		.user_token = a->config->user_token,
 		.clock = s->clock,
 		.seed = supafs_random_seed(),
+		.resumable_min = a->opt->resumable > 0 ? a->opt->resumable : UINT64_MAX,
 		.refresh = renewed ? supafs_token_file_refresh : NULL,
 		.refresh_ctx = &s->token,
 	};
