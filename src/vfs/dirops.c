@@ -105,14 +105,10 @@ int supafs_vfs_mkdir(struct supafs_vfs *v, struct supafs_call *call, const struc
 	r = vfs_node_get_folder(v, mk->parent, &folder);
 	if (r != 0)
 		return r;
-<<<<<<< /tmp/x/ours
-	r = mkdir_in(v, call, folder, mk->name, ret, fault);
-	vfs_learn_result(v, folder->id, VFS_LEARN_MAKE, r, fault);
-=======
 	r = mkdir_in(v, call, folder, mk, ret, fault);
 	if (r == 0)
 		vfs_folder_touched(v, folder);
->>>>>>> /tmp/x/theirs
+	vfs_learn_result(v, folder->id, VFS_LEARN_MAKE, r, fault);
 	vfs_node_put(v, folder);
 	return vfs_errno(r);
 }

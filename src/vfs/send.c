@@ -12,11 +12,8 @@
 
 #include "journal.h"
 #include "keyq.h"
-<<<<<<< /tmp/x/ours
-#include "learn.h"
-=======
 #include "later.h"
->>>>>>> /tmp/x/theirs
+#include "learn.h"
 #include "mime.h"
 #include "queue.h"
 
