@@ -451,11 +451,10 @@ static void unlinked_file(void **state)
 	assert_int_equal(fx_path(x, "f", &node), 0);
 	assert_int_equal(fx_open(x, "f", O_RDONLY, &fh), 0);
 	assert_int_equal(fx_unlink(x, "f", 1), 0);
-	assert_int_equal(supafs_vfs_getxattr(
-				 x->v, &x->call, node, name, buf, sizeof(buf), &x->fault),
-		4);
-	assert_int_equal(supafs_vfs_setxattr(
-				 x->v, &x->call, node, name, SUPAFS_STR("red"), 0, &x->fault),
+	assert_int_equal(
+		supafs_vfs_getxattr(x->v, &x->call, node, name, buf, sizeof(buf), &x->fault), 4);
+	assert_int_equal(
+		supafs_vfs_setxattr(x->v, &x->call, node, name, SUPAFS_STR("red"), 0, &x->fault),
 		0);
 	assert_int_equal(fx_close(x, fh), 0);
 	supafs_vfs_forget(x->v, node, 1);
