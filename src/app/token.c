@@ -20,6 +20,8 @@
 
 #include "answer.h"
 
+#define SOON_S 60
+
 bool supafs_claims_read(const char *token, struct supafs_claims *ret)
 {
 	supafs_cleanup(supafs_answer_freep) struct supafs_answer *claims = NULL;
@@ -136,7 +138,11 @@ static bool unchanged_locked(const struct supafs_token_file *f)
 
 void supafs_token_file_init(struct supafs_token_file *f, const char *path, const char *token)
 {
+	struct supafs_claims claims;
+
 	*f = (struct supafs_token_file){.path = path, .hash = hash_of(supafs_str_of(token))};
+	if (supafs_claims_read(token, &claims))
+		f->exp_s = claims.exp_s;
 	supafs_mutex_init(&f->lock);
 	/* What the file was like when the token was read is not known: the first time it is read
 	 * again, and the hash tells. */
@@ -147,13 +153,20 @@ void supafs_token_file_fini(struct supafs_token_file *f)
 	supafs_mutex_fini(&f->lock);
 }
 
-static bool expired(const char *token)
+static int64_t now_s(void)
 {
 	const struct supafs_clock *clock = supafs_clock_system();
-	struct supafs_claims claims;
 
-	return supafs_claims_read(token, &claims) && claims.exp_s > 0 &&
-	       claims.exp_s <= clock->wall_ns(clock) / SUPAFS_NS_PER_S;
+	return clock->wall_ns(clock) / SUPAFS_NS_PER_S;
+}
+
+/* The store asks a while before the end: then nothing is wrong yet. */
+static bool still_good_locked(const struct supafs_token_file *f) SUPAFS_REQUIRES(f->lock);
+static bool still_good_locked(const struct supafs_token_file *f)
+{
+	const int64_t left = f->exp_s - now_s();
+
+	return f->exp_s > 0 && left > 0 && left < SOON_S;
 }
 
 /* 0: a newer token is in `ret`. */
@@ -162,6 +175,7 @@ static int read_newer_locked(struct supafs_token_file *f, struct supafs_buf *ret
 static int read_newer_locked(
 	struct supafs_token_file *f, struct supafs_buf *ret, struct supafs_problem *p)
 {
+	struct supafs_claims claims = {.exp_s = 0};
 	uint64_t hash;
 	int r;
 
@@ -176,9 +190,11 @@ static int read_newer_locked(
 		return r;
 	hash = hash_of(supafs_buf_str(ret));
 	supafs_problem_set(p, SUPAFS_MSG_TOKEN_OLD, "file", f->path, NULL);
-	if (hash == f->hash || expired(supafs_buf_cstr(ret)))
+	(void)supafs_claims_read(supafs_buf_cstr(ret), &claims);
+	if (hash == f->hash || (claims.exp_s > 0 && claims.exp_s <= now_s()))
 		return -EKEYEXPIRED;
 	f->hash = hash;
+	f->exp_s = claims.exp_s;
 	return 0;
 }
 
@@ -193,7 +209,7 @@ int supafs_token_file_refresh(void *ctx, struct supafs_buf *ret)
 	{
 		SUPAFS_SCOPED_LOCK(&f->lock);
 		r = read_newer_locked(f, ret, &p);
-		if (r < 0) {
+		if (r < 0 && !still_good_locked(f)) {
 			tell = !f->told;
 			f->told = true;
 		}

@@ -37,11 +37,13 @@ struct supafs_token_file {
 	uint64_t inode;
 	struct timespec changed;
 	uint64_t hash; /* of the token */
+	int64_t exp_s; /* of the token; 0: it tells none */
 	bool told;     /* that it has no newer one */
 };
 /* `token`: the one that is in use. */
 void supafs_token_file_init(struct supafs_token_file *f, const char *path, const char *token);
 void supafs_token_file_fini(struct supafs_token_file *f);
 /* supafs_supabase_config.refresh: a token that is newer than the last one and has not expired. 0,
- * or -EKEYEXPIRED (there is none yet; said once in the log). Any thread. */
+ * or -EKEYEXPIRED: there is none yet, which the log says once, when the last one has ended or is
+ * refused long before its end. Any thread. */
 int supafs_token_file_refresh(void *ctx, struct supafs_buf *ret);
