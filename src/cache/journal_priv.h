@@ -20,7 +20,7 @@ struct supafs_journal_entry {
 struct supafs_journal_found {
 	char id[SUPAFS_JOURNAL_ID];
 	uint64_t number;
-	int rank; /* RENAME_DIR before the others */
+	int rank; /* in this order: RENAME_DIR, CONTENT, the others */
 	int64_t since_ns;
 };
 

@@ -194,6 +194,14 @@ struct facts {
 	char spool_name[SUPAFS_SPOOL_NAME];
 };
 
+/* Where keys are now; what is to come to them; what is to go. */
+static int rank_of(enum supafs_journal_kind kind)
+{
+	if (kind == SUPAFS_JOURNAL_RENAME_DIR)
+		return 0;
+	return kind == SUPAFS_JOURNAL_CONTENT ? 1 : 2;
+}
+
 /* 0, -EBADMSG, -EPROTONOSUPPORT, or what ends the scan. */
 static int facts_of(struct scan *s, const struct seen *it, struct facts *ret)
 {
@@ -210,7 +218,7 @@ static int facts_of(struct scan *s, const struct seen *it, struct facts *ret)
 		return r;
 	memcpy(ret->found.id, it->id, sizeof(it->id));
 	ret->found.number = it->number;
-	ret->found.rank = rec.kind != SUPAFS_JOURNAL_RENAME_DIR;
+	ret->found.rank = rank_of(rec.kind);
 	ret->found.since_ns = rec.since_ns;
 	ret->inlined = rec.inlined;
 	ret->spool = rec.kind == SUPAFS_JOURNAL_CONTENT && !(rec.flags & SUPAFS_JOURNAL_REFERENCE);

@@ -11,6 +11,8 @@
 #include "jobs_priv.h"
 #include "ops.h"
 
+#define SHOWN UINT64_MAX /* instead of a change: the view was not told */
+
 /* --- Keys ----------------------------------------------------------------------------------------
  */
 
@@ -348,7 +350,8 @@ static void settle_victims(struct victims *vs)
 		struct victim *it = &vs->p[i];
 		const bool refused = it->listed && it->alike && !it->gone;
 
-		if (vfs_place_set(&place, &t->to, it->d.name, it->d.seg, false) != 0)
+		if (t->changes[it->change] == SHOWN ||
+			vfs_place_set(&place, &t->to, it->d.name, it->d.seg, false) != 0)
 			continue;
 		if (refused)
 			tell_refused(t, it);
@@ -382,6 +385,27 @@ static int run_deletes(struct vfs_task *t, struct supafs_call *call, struct supa
 	return r;
 }
 
+/* A name that something of ours is on its way to was made again: it is not hidden. */
+static void skip_made_again(struct vfs_task *t)
+{
+	const struct supafs_str list = supafs_buf_str(&t->deletes);
+	struct supafs_journal_delete d;
+	struct vfs_node *node;
+	struct vfs_place place;
+	size_t at = 0;
+
+	SUPAFS_SCOPED_LOCK(&t->v->ns);
+	while ((node = supafs_map_next(t->v->by_id, &at)) != NULL) {
+		if (!node->content || !vfs_content_is_local(node->content) ||
+			vfs_node_place_locked(t->v, node, &place) != 0 ||
+			!vfs_key_same(&place.dir, &t->to))
+			continue;
+		for (size_t pos = 0, n = 0; supafs_journal_delete_next(list, &pos, &d); n++)
+			if (supafs_str_eq(d.seg, (struct supafs_str){place.seg, place.seg_n}))
+				t->changes[n] = SHOWN;
+	}
+}
+
 static int init_deletes(struct vfs_task *t, struct supafs_str list)
 {
 	struct supafs_journal_delete d;
@@ -394,9 +418,11 @@ static int init_deletes(struct vfs_task *t, struct supafs_str list)
 	t->changes = calloc(n ? n : 1, sizeof(*t->changes));
 	if (!t->changes || supafs_buf_addstr(&t->deletes, list) != 0)
 		return -ENOMEM;
+	skip_made_again(t);
 	n = 0;
 	for (pos = 0; supafs_journal_delete_next(list, &pos, &d); n++)
-		if (vfs_place_set(&place, &t->to, d.name, d.seg, false) == 0)
+		if (t->changes[n] != SHOWN &&
+			vfs_place_set(&place, &t->to, d.name, d.seg, false) == 0)
 			t->changes[n] = vfs_view_leaving(t->v, &place);
 	return 0;
 }
@@ -409,7 +435,8 @@ static void end_deletes(struct vfs_task *t)
 	size_t pos = 0;
 
 	for (size_t n = 0; supafs_journal_delete_next(supafs_buf_str(&t->deletes), &pos, &d); n++)
-		if (vfs_place_set(&place, &t->to, d.name, d.seg, false) == 0)
+		if (t->changes[n] != SHOWN &&
+			vfs_place_set(&place, &t->to, d.name, d.seg, false) == 0)
 			vfs_view_undo(t->v, &place, t->changes[n]);
 }
 

@@ -117,9 +117,10 @@ int supafs_journal_open(
 struct supafs_journal *supafs_journal_free(struct supafs_journal *j);
 
 /* Whole records that were found at open, once each: RENAME_DIR first, as they tell where the keys
- * of the others are now, then oldest `since_ns` first. CONTENT comes with its spool opened (the
- * callback owns it; NULL for a REFERENCE), kept when freed. Not 0 from the callback ends the walk
- * with it; what was not visited stays for the next mount, or for the next walk. */
+ * of the others are now, then CONTENT, then what is to go; within each the oldest `since_ns` first.
+ * CONTENT comes with its spool opened (the callback owns it; NULL for a REFERENCE), kept when
+ * freed. Not 0 from the callback ends the walk with it; what was not visited stays for the next
+ * mount, or for the next walk. */
 int supafs_journal_walk(struct supafs_journal *j,
 	int (*fn)(void *ctx, const struct supafs_journal_record *rec, struct supafs_spool *spool),
 	void *ctx);

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Journaled jobs: renames and deletes that a death, a time-out or a bad server cuts short.
+ *
+ * A death at a request: the layer on top copies the spool's folder before (or after) the n-th
+ * request that changes something, and lets none through from then on. What the dying operation does
+ * about that is of no interest: the next mount gets the copy, and the server as it was then.
+ */
+#include <dirent.h>
+#include <limits.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "supafs/util/lock.h"
+
+#include "layer_priv.h"
+#include "vfs_fixture.h"
+
+struct reaper {
+	struct supafs_layer layer;
+	struct supafs_mutex lock;
+	char dir[80], copy[80]; /* lock, like all below */
+	unsigned stop, at;      /* the n-th changing request; 0: none */
+	bool after;
+	bool dead;
+};
+
+static void copy_file(int from_dir, int to_dir, const char *name)
+{
+	int from = openat(from_dir, name, O_RDONLY);
+	int to = openat(to_dir, name, O_CREAT | O_WRONLY | O_EXCL, 0600);
+	char buf[4096];
+	ssize_t n;
+
+	if (from >= 0) /* else it has gone meanwhile */
+		while ((n = read(from, buf, sizeof(buf))) > 0)
+			assert_int_equal(write(to, buf, (size_t)n), n);
+	(void)close(from);
+	(void)close(to);
+}
+
+static void copy_folder(const char *from, const char *to)
+{
+	DIR *d = opendir(from), *out = opendir(to);
+
+	assert_non_null(d);
+	assert_non_null(out);
+	for (struct dirent *e = readdir(d); e; e = readdir(d))
+		if (e->d_name[0] != '.')
+			copy_file(dirfd(d), dirfd(out), e->d_name);
+	closedir(d);
+	closedir(out);
+}
+
+static bool changes(enum supafs_op op)
+{
+	return op == SUPAFS_OP_PUT || op == SUPAFS_OP_REMOVE || op == SUPAFS_OP_REMOVE_MANY ||
+	       op == SUPAFS_OP_COPY || op == SUPAFS_OP_MOVE;
+}
+
+static struct reaper *reaper_of(struct supafs_layer *l)
+{
+	return (struct reaper *)(void *)l;
+}
+
+static int gone(struct supafs_layer_op *o)
+{
+	*o->fault = (struct supafs_fault){.class = SUPAFS_FAULT_PERMANENT, .retry_after_ms = -1};
+	return -EIO;
+}
+
+static int reaper_before(struct supafs_layer *l, struct supafs_layer_op *o)
+{
+	struct reaper *d = reaper_of(l);
+
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	if (!d->dead && !d->after && d->stop && changes(o->op) && ++d->at == d->stop) {
+		copy_folder(d->dir, d->copy);
+		d->dead = true;
+	}
+	return d->dead ? gone(o) : 0;
+}
+
+static int reaper_after(struct supafs_layer *l, struct supafs_layer_op *o, int r)
+{
+	struct reaper *d = reaper_of(l);
+
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	if (!d->dead && d->after && d->stop && changes(o->op) && ++d->at == d->stop) {
+		copy_folder(d->dir, d->copy);
+		d->dead = true;
+	}
+	return d->dead ? gone(o) : r;
+}
+
+static void reaper_fini(struct supafs_layer *l)
+{
+	supafs_mutex_fini(&reaper_of(l)->lock);
+}
+
+static const struct supafs_layer_hooks reaper_hooks = {reaper_before, reaper_after, reaper_fini};
+static const struct supafs_store_ops reaper_ops = SUPAFS_LAYER_OPS("reaper");
+
+static struct supafs_store *reaper_new(struct supafs_store *inner)
+{
+	struct reaper *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	d->layer = (struct supafs_layer){{&reaper_ops}, inner, &reaper_hooks};
+	supafs_mutex_init(&d->lock);
+	return &d->layer.base;
+}
+
+/* --- Set-up --------------------------------------------------------------------------------------
+ */
+
+static const struct fx_config through = {
+	.ttl_ms = UINT64_MAX, .journal = true, .uploads = 4, .wrap = reaper_new};
+static const struct fx_config back = {
+	.ttl_ms = UINT64_MAX, .journal = true, .writeback = true, .uploads = 4, .wrap = reaper_new};
+
+static int setup(void **state)
+{
+	*state = fx_new(&through);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	assert_int_equal(fx_free(*state), 0);
+	return 0;
+}
+
+/* Files in the spool's folder: records and contents. */
+static unsigned spooled(const struct fx *x)
+{
+	char path[100];
+	unsigned n = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/spool", x->dir);
+
+	DIR *d = opendir(path);
+
+	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+		n += e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* No record, no content; what has been told to be done may be cleared away a moment later. */
+static void check_empty(struct fx *x)
+{
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t until = clock->mono_ns(clock) + 5 * SUPAFS_NS_PER_S;
+
+	while (spooled(x) > 0 && clock->mono_ns(clock) < until)
+		(void)sched_yield();
+	assert_int_equal(spooled(x), 0);
+}
+
+/* Waits for what is queued and the jobs; how it ended. */
+static int flush(struct fx *x)
+{
+	struct supafs_flush_state st;
+
+	return supafs_vfs_flush_all(x->v, &x->call, NULL, NULL, &st);
+}
+
+/* Faults that pass are over after some tries. */
+static void flush_all(struct fx *x)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (flush(x) == 0)
+			return;
+	assert_int_equal(flush(x), 0);
+}
+
+/* The n-th changing request from now on is the last. */
+static void doom(struct fx *x, unsigned n, bool after)
+{
+	struct reaper *d = (struct reaper *)(void *)x->top;
+
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	(void)snprintf(d->dir, sizeof(d->dir), "%s/spool", x->dir);
+	(void)snprintf(d->copy, sizeof(d->copy), "/tmp/supafs-copy-XXXXXX");
+	assert_non_null(mkdtemp(d->copy));
+	d->stop = n;
+	d->after = after;
+	d->at = 0;
+}
+
+static void empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+
+	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+		if (e->d_name[0] != '.')
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
+/* The next mount. False: the operation needed fewer requests, and was not cut short. */
+static bool resurrect(struct fx *x)
+{
+	struct reaper *d = (struct reaper *)(void *)x->top;
+	const bool died = d->dead;
+	unsigned left;
+
+	if (died) {
+		x->v = supafs_vfs_free(x->v, 0, &left);
+		empty(d->dir);
+		copy_folder(d->copy, d->dir);
+	}
+	empty(d->copy);
+	assert_int_equal(rmdir(d->copy), 0);
+	d->dead = false;
+	d->stop = 0;
+	if (died)
+		fx_crash(x, NULL);
+	return died;
+}
+
+static void server_fails(struct fx *x, enum supafs_op op, unsigned skip, unsigned times)
+{
+	const struct supafs_faulty_rule rule = {.op = op,
+		.skip = skip,
+		.times = times,
+		.error = -EIO,
+		.fault = {.class = SUPAFS_FAULT_TRANSIENT, .status = 503, .text = "injected"}};
+
+	supafs_store_faulty_add(x->faulty, &rule);
+}
+
+/* --- A folder's rename ---------------------------------------------------------------------------
+ */
+
+static const char *const below[] = {"a", "b", "c", "s/d", "s/e"};
+
+static void make_folder(struct fx *x, const char *dir)
+{
+	char key[64];
+
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(below); i++) {
+		(void)snprintf(key, sizeof(key), "%s/%s", dir, below[i]);
+		fx_server_put(x, key, below[i]);
+	}
+}
+
+/* All of it is under `is`, nothing under `was`, in the view and at the server. */
+static void check_folder(struct fx *x, const char *is, const char *was)
+{
+	char key[64];
+
+	for (size_t i = 0; i < SUPAFS_ARRAY_LEN(below); i++) {
+		(void)snprintf(key, sizeof(key), "%s/%s", is, below[i]);
+		assert_string_equal(fx_cat(x, key), below[i]);
+		assert_true(fx_server_has(x, key));
+		(void)snprintf(key, sizeof(key), "%s/%s", was, below[i]);
+		assert_false(fx_server_has(x, key));
+	}
+	assert_string_equal(fx_ls(x, is), "a b c s/");
+	assert_string_equal(fx_ls(x, was), "!ENOENT");
+}
+
+static void rename_dies(bool after)
+{
+	bool died = true;
+
+	for (unsigned n = 1; died; n++) {
+		struct fx *x = fx_new(&through);
+
+		make_folder(x, "old");
+		doom(x, n, after);
+		(void)fx_rename(x, "old", "new", 0);
+		died = resurrect(x);
+		/* Whoever looks waits until all of it is there. */
+		assert_string_equal(fx_ls(x, ""), "new/");
+		check_folder(x, "new", "old");
+		assert_int_equal(flush(x), 0);
+		check_empty(x);
+		assert_true(!died || n <= 5);
+		assert_int_equal(fx_free(x), 0);
+	}
+}
+
+static void test_rename_dies_before(void **state)
+{
+	(void)state;
+	rename_dies(false);
+}
+
+static void test_rename_dies_after(void **state)
+{
+	(void)state;
+	rename_dies(true);
+}
+
+/* A file below that is queued goes along, whatever its record says. */
+static void test_rename_dies_with_queued(void **state)
+{
+	struct fx *x = fx_new(&back);
+
+	(void)state;
+	make_folder(x, "old");
+	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+	assert_int_equal(fx_save(x, "old/b", "changed"), 0);
+	assert_int_equal(fx_save(x, "old/mine", "mine"), 0);
+	(void)flush(x);
+	doom(x, 3, false);
+	(void)fx_rename(x, "old", "new", 0);
+	assert_true(resurrect(x));
+	assert_string_equal(fx_cat(x, "new/b"), "changed");
+	assert_string_equal(fx_cat(x, "new/mine"), "mine");
+	assert_int_equal(flush(x), 0);
+	assert_string_equal(fx_server_text(x, "new/b"), "changed");
+	assert_string_equal(fx_server_text(x, "new/mine"), "mine");
+	assert_false(fx_server_has(x, "old/b"));
+	assert_false(fx_server_has(x, "old/mine"));
+	assert_string_equal(fx_ls(x, ""), "new/");
+	check_empty(x);
+	assert_int_equal(fx_free(x), 0);
+}
+
+/* The server goes away half-way: the new name counts, and the rest follows. */
+static void test_rename_cut_short(void **state)
+{
+	struct fx *x = *state;
+
+	make_folder(x, "old");
+	server_fails(x, SUPAFS_OP_MOVE, 2, 1);
+	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
+	check_folder(x, "new", "old");
+	assert_string_equal(fx_ls(x, ""), "new/");
+	assert_int_equal(flush(x), 0);
+	check_empty(x);
+}
+
+/* Before anything was moved it is only an error. */
+static void test_rename_not_begun(void **state)
+{
+	struct fx *x = *state;
+
+	make_folder(x, "old");
+	server_fails(x, SUPAFS_OP_MOVE, 0, 5);
+	assert_int_equal(fx_rename(x, "old", "new", 0), -EIO);
+	check_folder(x, "old", "new");
+	check_empty(x);
+	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
+	check_folder(x, "new", "old");
+}
+
+/* Tried again while the server is away, and by the next mount when this one ends before. */
+static void test_rename_waits(void **state)
+{
+	struct fx *x = *state;
+
+	make_folder(x, "old");
+	server_fails(x, SUPAFS_OP_MOVE, 2, 15); /* three at a time */
+	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
+	assert_int_equal(flush(x), -EIO);
+	assert_int_equal(spooled(x), 1);
+	fx_crash(x, NULL);
+	flush_all(x);
+	check_folder(x, "new", "old");
+	check_empty(x);
+}
+
+/* An object that the server will not move stays, is told, and is not tried at the next mount. */
+static void test_rename_refused(void **state)
+{
+	struct fx *x = *state;
+
+	make_folder(x, "old");
+	fx_fail(x, SUPAFS_OP_MOVE, 2, 1, -EACCES);
+	assert_int_equal(fx_rename(x, "old", "new", 0), -EACCES);
+	check_empty(x);
+	assert_string_equal(fx_ls(x, ""), "new/ old/");
+}
+
+/* --- A file over another -------------------------------------------------------------------------
+ */
+
+static void replace_dies(unsigned n, bool after, bool moved)
+{
+	struct fx *x = fx_new(&through);
+
+	fx_server_put(x, "from", "new");
+	fx_server_put(x, "to", "old");
+	doom(x, n, after);
+	(void)fx_rename(x, "from", "to", 0);
+	assert_true(resurrect(x));
+	assert_int_equal(flush(x), 0);
+	assert_string_equal(fx_server_text(x, "to"), moved ? "new" : "old");
+	assert_int_equal(fx_server_has(x, "from"), !moved);
+	assert_string_equal(fx_ls(x, ""), moved ? "to" : "from to");
+	check_empty(x);
+	assert_int_equal(fx_free(x), 0);
+}
+
+static void test_replace_dies(void **state)
+{
+	(void)state;
+	replace_dies(1, false, false);
+	replace_dies(1, true, true);
+	replace_dies(2, false, true);
+	replace_dies(2, true, true);
+}
+
+/* What another client has made of the source meanwhile is not ours to remove. */
+static void test_replace_changed_source(void **state)
+{
+	struct fx *x = *state;
+
+	fx_server_put(x, "from", "new");
+	fx_server_put(x, "to", "old");
+	doom(x, 2, false);
+	(void)fx_rename(x, "from", "to", 0);
+	((struct reaper *)(void *)x->top)->stop = 0;
+	fx_server_put(x, "from", "another's");
+	assert_true(resurrect(x));
+	assert_int_equal(flush(x), 0);
+	assert_string_equal(fx_server_text(x, "from"), "another's");
+	assert_string_equal(fx_server_text(x, "to"), "new");
+}
+
+/* A changed file whose upload had failed: one upload under the new name, then its old object goes.
+ * At no step does it come back under the old name. */
+static void upload_dies(unsigned n, bool after)
+{
+	struct fx *x = fx_new(&through);
+
+	fx_server_put(x, "from", "old");
+	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+	assert_int_equal(fx_save(x, "from", "new"), -EACCES);
+	doom(x, n, after);
+	(void)fx_rename(x, "from", "to", 0);
+	assert_true(resurrect(x));
+	flush_all(x);
+	assert_string_equal(fx_server_text(x, "to"), "new");
+	assert_false(fx_server_has(x, "from"));
+	assert_string_equal(fx_ls(x, ""), "to");
+	check_empty(x);
+	assert_int_equal(fx_free(x), 0);
+}
+
+static void test_upload_dies(void **state)
+{
+	(void)state;
+	upload_dies(1, false);
+	upload_dies(1, true);
+	upload_dies(2, false);
+	upload_dies(2, true);
+}
+
+static void save_failed(struct fx *x)
+{
+	fx_server_put(x, "from", "old");
+	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+	assert_int_equal(fx_save(x, "from", "new"), -EACCES);
+}
+
+/* The old object cannot be removed now: the rename is done, and nobody sees it any more. */
+static void test_upload_source_later(void **state)
+{
+	struct fx *x = *state;
+
+	save_failed(x);
+	server_fails(x, SUPAFS_OP_REMOVE, 0, 2);
+	assert_int_equal(fx_rename(x, "from", "to", 0), 0);
+	assert_string_equal(fx_ls(x, ""), "to");
+	assert_string_equal(fx_cat(x, "to"), "new");
+	flush_all(x);
+	assert_false(fx_server_has(x, "from"));
+	check_empty(x);
+}
+
+/* The old object is never removed: both names are what the server has. */
+static void test_upload_source_refused(void **state)
+{
+	struct fx *x = *state;
+
+	save_failed(x);
+	fx_fail(x, SUPAFS_OP_REMOVE, 0, 1, -EACCES);
+	assert_int_equal(fx_rename(x, "from", "to", 0), -EACCES);
+	assert_string_equal(fx_cat(x, "to"), "new");
+	assert_string_equal(fx_cat(x, "from"), "old");
+	assert_string_equal(fx_ls(x, ""), "from to");
+	check_empty(x);
+}
+
+/* An upload that failed leaves the file, and its record, under the old name. */
+static void test_upload_refused(void **state)
+{
+	struct fx *x = *state;
+
+	save_failed(x);
+	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+	assert_int_equal(fx_rename(x, "from", "to", 0), -EACCES);
+	assert_string_equal(fx_cat(x, "from"), "new");
+	fx_crash(x, NULL);
+	assert_int_equal(flush(x), 0);
+	assert_string_equal(fx_server_text(x, "from"), "new");
+	assert_false(fx_server_has(x, "to"));
+	check_empty(x);
+}
+
+/* --- Deletes -------------------------------------------------------------------------------------
+ */
+
+static void make_many(struct fx *x, unsigned n)
+{
+	char key[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(key, sizeof(key), "d/file-%02u", i);
+		fx_server_put(x, key, "text");
+	}
+	(void)fx_ls(x, "d");
+}
+
+/* `rm`, by one process, of files [from, to). */
+static void remove_many(struct fx *x, unsigned from, unsigned to)
+{
+	char key[64];
+
+	for (unsigned i = from; i < to; i++) {
+		(void)snprintf(key, sizeof(key), "d/file-%02u", i);
+		assert_int_equal(fx_unlink(x, key, 7), 0);
+	}
+}
+
+static unsigned at_server(struct fx *x, unsigned n)
+{
+	char key[64];
+	unsigned has = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(key, sizeof(key), "d/file-%02u", i);
+		has += fx_server_has(x, key);
+	}
+	return has;
+}
+
+/* Acknowledged, not sent, killed. */
+static void test_deletes_come_true(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 7);
+	assert_int_equal(at_server(x, 8), 6); /* the third and later ones are gathered */
+	assert_int_equal(spooled(x), 1);      /* in one record */
+	fx_crash(x, NULL);
+	assert_string_equal(fx_ls(x, "d"), "file-07");
+	assert_int_equal(flush(x), 0);
+	assert_int_equal(at_server(x, 8), 1);
+	assert_string_equal(fx_ls(x, "d"), "file-07");
+	check_empty(x);
+}
+
+/* The folder stays. */
+static void test_deletes_all(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 8);
+	fx_crash(x, NULL);
+	assert_int_equal(flush(x), 0);
+	assert_int_equal(at_server(x, 8), 0);
+	assert_string_equal(fx_ls(x, ""), "d/");
+	assert_string_equal(fx_ls(x, "d"), "");
+	assert_int_equal(fx_rmdir(x, "d"), 0);
+	check_empty(x);
+}
+
+static void test_deletes_die(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n < 3; n++) {
+		struct fx *x = fx_new(&through);
+
+		make_many(x, 8);
+		remove_many(x, 0, 8);
+		doom(x, 1, n == 2);
+		(void)fx_ls(x, "d"); /* settles */
+		assert_true(resurrect(x));
+		assert_int_equal(flush(x), 0);
+		assert_int_equal(at_server(x, 8), 0);
+		assert_string_equal(fx_ls(x, "d"), "");
+		check_empty(x);
+		assert_int_equal(fx_free(x), 0);
+	}
+}
+
+/* Another version by then is another client's file. */
+static void test_deletes_changed(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 8);
+	fx_advance_ms(x, 10);
+	fx_server_put(x, "d/file-04", "another's");
+	fx_server_put(x, "d/new", "new");
+	fx_crash(x, NULL);
+	assert_int_equal(flush(x), 0);
+	assert_string_equal(fx_ls(x, "d"), "file-04 new");
+	assert_int_equal(at_server(x, 8), 1);
+	assert_string_equal(fx_cat(x, "d/file-04"), "another's");
+	check_empty(x);
+}
+
+/* A file that is made again under the name before the job has come to it. */
+static void test_deletes_made_again(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 8);
+	server_fails(x, SUPAFS_OP_REMOVE_MANY, 0, 1);
+	fx_crash(x, NULL);
+	assert_int_equal(fx_save(x, "d/file-05", "again"), 0);
+	flush_all(x);
+	assert_string_equal(fx_ls(x, "d"), "file-05");
+	assert_string_equal(fx_cat(x, "d/file-05"), "again");
+	assert_int_equal(at_server(x, 8), 1);
+}
+
+/* The server is away for a while: the names stay out of the view. */
+static void test_deletes_later(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 8);
+	server_fails(x, SUPAFS_OP_REMOVE_MANY, 0, 2);
+	assert_string_equal(fx_ls(x, "d"), "");
+	flush_all(x);
+	assert_int_equal(at_server(x, 8), 0);
+	assert_string_equal(fx_ls(x, "d"), "");
+	check_empty(x);
+}
+
+/* What the server refuses comes back, and is not tried at the next mount. */
+static void test_deletes_refused(void **state)
+{
+	struct fx *x = *state;
+
+	make_many(x, 8);
+	remove_many(x, 0, 8);
+	fx_fail(x, SUPAFS_OP_REMOVE_MANY, 0, 1, -EACCES);
+	assert_string_equal(fx_ls(x, "d"), "file-02 file-03 file-04 file-05 file-06 file-07");
+	check_empty(x);
+}
+
+/* Jobs are there before anything else is, and end in any order. */
+static void test_all_at_once(void **state)
+{
+	struct fx *x = *state;
+
+	make_folder(x, "old");
+	make_many(x, 8);
+	fx_server_put(x, "from", "new");
+	fx_server_put(x, "to", "old");
+	remove_many(x, 0, 8);
+	doom(x, 3, false);
+	(void)fx_rename(x, "old", "new", 0);
+	assert_true(resurrect(x));
+	assert_string_equal(fx_ls(x, ""), "d/ from new/ to");
+	assert_int_equal(flush(x), 0);
+	check_folder(x, "new", "old");
+	assert_int_equal(at_server(x, 8), 0);
+	check_empty(x);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rename_dies_before),
+		cmocka_unit_test(test_rename_dies_after),
+		cmocka_unit_test(test_rename_dies_with_queued),
+		cmocka_unit_test_setup_teardown(test_rename_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rename_not_begun, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rename_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rename_refused, setup, teardown),
+		cmocka_unit_test(test_replace_dies),
+		cmocka_unit_test_setup_teardown(test_replace_changed_source, setup, teardown),
+		cmocka_unit_test(test_upload_dies),
+		cmocka_unit_test_setup_teardown(test_upload_source_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upload_source_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upload_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_come_true, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_all, setup, teardown),
+		cmocka_unit_test(test_deletes_die),
+		cmocka_unit_test_setup_teardown(test_deletes_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_made_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_at_once, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("vfs_jobs", tests, NULL, NULL);
+}
