@@ -490,19 +490,8 @@ static int settle_below(struct vfs_renaming *rn)
 	return r == 0 ? vfs_gather_settle(rn->v, rn->call, &rn->to.key, true, true) : r;
 }
 
-/* A background upload under the old name is not worth waiting for. */
-static void stop_upload(struct vfs_renaming *rn)
-{
-	struct vfs_content *c = vfs_content_peek(rn->v, rn->node);
-
-	if (!c)
-		return;
-	vfs_content_stop(c);
-	vfs_content_put(rn->v, rn->node);
-}
-
 /* 0, -errno, or -EAGAIN: the source has another place by now. */
-static int rename_once(struct vfs_renaming *rn)
+static int rename_placed(struct vfs_renaming *rn)
 {
 	struct vfs_place now;
 	struct vfs_ticket t;
@@ -510,21 +499,48 @@ static int rename_once(struct vfs_renaming *rn)
 
 	if (r == 0)
 		r = settle_below(rn);
-	stop_upload(rn);
 	if (r == 0)
 		r = vfs_keyq_enter(rn->v->keyq, rn->call, &t, vfs_key_full(&rn->from.key),
 			vfs_key_full(&rn->to.key));
-	if (r != 0) {
-		vfs_queue_look(rn->v, rn->node);
+	if (r != 0)
 		return r;
-	}
 	r = vfs_node_place(rn->v, rn->node, &now);
 	if (r == 0 && (!vfs_key_same(&now.key, &rn->from.key) || was_sent(rn)))
 		r = -EAGAIN;
 	if (r == 0)
 		r = rn->node->folder ? vfs_rename_folder(rn) : rename_file(rn);
 	vfs_keyq_leave(rn->v->keyq, &t);
-	vfs_queue_look(rn->v, rn->node); /* what was stopped, or is to be sent from now on */
+	return r;
+}
+
+/* A background upload under the old name, or of what is replaced, is not worth waiting for. The
+ * content, with a reference, so that it outlives its name. */
+static struct vfs_content *hold(struct supafs_vfs *v, struct vfs_node *node)
+{
+	struct vfs_content *c = node ? vfs_content_peek(v, node) : NULL;
+
+	if (c)
+		vfs_content_stop(c);
+	return c;
+}
+
+/* What was stopped, or is to be sent from now on. */
+static void let_go(struct supafs_vfs *v, struct vfs_node *node, const struct vfs_content *held)
+{
+	if (!held)
+		return;
+	vfs_queue_look(v, node);
+	vfs_content_put(v, node);
+}
+
+static int rename_once(struct vfs_renaming *rn)
+{
+	const struct vfs_content *node = hold(rn->v, rn->node);
+	const struct vfs_content *target = hold(rn->v, rn->target);
+	int r = rename_placed(rn);
+
+	let_go(rn->v, rn->node, node);
+	let_go(rn->v, rn->target, target);
 	return r;
 }
 
