@@ -17,6 +17,7 @@
 #define FUSE_USE_VERSION 314
 
 #include <fuse_lowlevel.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +41,8 @@ struct supafs_fuse {
 	unsigned max_threads, idle_threads;
 	void (*ready)(void *ctx);
 	void *ready_ctx;
+	bool parallel_dirops; /* set at init */
+	_Atomic bool greeted; /* a message has been sent */
 	char *mountpoint;
 	pthread_t loop_thread;
 
@@ -107,6 +110,10 @@ void notify_inval_entry(void *ctx, uint64_t parent, const char *name, size_t n);
 void notify_inval_inode(void *ctx, uint64_t node, bool data);
 /* No notification begins any more; waits until none is inside. */
 void notify_quiet(struct supafs_fuse *f);
+
+/* Sees to it that the kernel sends look-ups in one folder at once; on a mounted session. 0, -errno.
+ */
+int parallel_dirops(struct supafs_fuse *f);
 
 /* Raises the mount's read-ahead where we may (root). */
 void raise_read_ahead(const char *mountpoint, uint64_t bytes);

@@ -49,6 +49,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 		conn->want |= conn->capable & FUSE_CAP_AUTO_INVAL_DATA;
 	if (conn->max_write > FUSE_IO_MAX)
 		conn->max_write = FUSE_IO_MAX;
+	f->parallel_dirops = (conn->capable & FUSE_CAP_PARALLEL_DIROPS) != 0;
 	if (f->read_ahead < conn->max_readahead)
 		conn->max_readahead = (unsigned)f->read_ahead;
 	conn->max_background = BACKGROUND_MAX;
@@ -160,6 +161,8 @@ int supafs_fuse_mount(struct supafs_fuse *f, const char *path)
 		return -ENOMEM;
 	if (fuse_session_mount(f->se, path) != 0)
 		return -EIO;
+	if (parallel_dirops(f) != 0)
+		supafs_log(SUPAFS_LOG_WARN, "look-ups in one folder wait for each other");
 	supafs_vfs_set_notify(f->vfs, &(struct supafs_notify){.inval_entry = notify_inval_entry,
 					      .inval_inode = notify_inval_inode,
 					      .ctx = f});
