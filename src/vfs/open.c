@@ -263,6 +263,7 @@ static int create_new(struct supafs_vfs *v, struct vfs_node *parent, const struc
 	r = make_handle(v, node, cr->flags, &h);
 	if (r == 0) {
 		h->fresh = true;
+		vfs_folder_touched(v, parent);
 		vfs_info(v, node, NULL, &ret->info);
 		ret->open = (struct supafs_open_result){.fh = h->id};
 	} else {

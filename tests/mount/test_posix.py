@@ -10,7 +10,7 @@ import stat
 import struct
 import time
 
-from mountlib import Mount, need_fuse, need_own_server, read, run_tests, server, write
+from mountlib import Mount, Skipped, need_fuse, need_own_server, read, run_tests, server, write
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE, ZERO, INSERT, UNSHARE = 1, 2, 8, 16, 32, 64
@@ -347,6 +347,63 @@ def test_times_of_files(s):
         os.symlink("f", m / "l")
         os.utime(m / "l", ns=(3, 4 * 10**9), follow_symlinks=False)
         assert os.lstat(m / "l").st_mtime_ns == 4 * 10**9
+
+
+def test_folder_changes_with_its_entries(s):
+    with Mount(s) as m:
+        os.mkdir(m / "d")
+        os.mkdir(m / "e")
+
+        def moved(folder, what):
+            before = os.stat(m / folder)
+            what()
+            after = os.stat(m / folder)
+            return after.st_mtime_ns > before.st_mtime_ns and after.st_ctime_ns > before.st_ctime_ns
+
+        assert moved("d", lambda: write(m / "d/f", b"x"))
+        assert not moved("d", lambda: write(m / "d/f", b"y"))
+        assert moved("d", lambda: os.mkdir(m / "d/sub"))
+        assert moved("d", lambda: os.symlink("x", m / "d/l"))
+        assert moved("d", lambda: os.rename(m / "d/f", m / "d/g"))
+        assert moved("e", lambda: os.rename(m / "d/g", m / "e/g"))
+        assert moved("d", lambda: os.rmdir(m / "d/sub"))
+        assert moved("d", lambda: os.unlink(m / "d/l"))
+        assert moved("", lambda: os.mkdir(m / "top"))
+
+
+def test_new_things_belong_to_who_makes_them(s):
+    if os.geteuid() != 0:
+        raise Skipped("only root may be somebody else")
+    with Mount(s, options=["allow_other"]) as m:
+        os.chmod(m.dir, 0o755)
+        os.mkdir(m / "pub")
+        os.chmod(m / "pub", 0o1777)
+
+        def make():
+            os.setgroups([])
+            os.setgid(65533)
+            os.setuid(65534)
+            write(m / "pub/f", b"x")
+            os.mkdir(m / "pub/d", 0o700)
+            os.symlink("x", m / "pub/l")
+            return 0
+
+        def intrude():
+            os.setgroups([])
+            os.setgid(65532)
+            os.setuid(65532)
+            assert error_of(open, m / "pub/f", "r+") == errno.EACCES
+            assert error_of(os.unlink, m / "pub/f") == errno.EPERM  # sticky
+            assert error_of(os.rename, m / "pub/f", m / "pub/g") == errno.EPERM
+            assert error_of(os.listdir, m / "pub/d") == errno.EACCES
+            return 0
+
+        assert in_child(make) == 0
+        for name in ("f", "d", "l"):
+            st = os.lstat(m / ("pub/" + name))
+            assert (st.st_uid, st.st_gid) == (65534, 65533), (name, st)
+        assert stat.S_IMODE(os.stat(m / "pub/d").st_mode) == 0o700
+        assert in_child(intrude) == 0
 
 
 if __name__ == "__main__":
