@@ -9,7 +9,8 @@
 
 #include "supafs/util/log.h"
 
-#define RECHECK_NS (100 * SUPAFS_NS_PER_MS)
+#define RECHECK_NS    (100 * SUPAFS_NS_PER_MS)
+#define AUTH_EVERY_NS (60 * SUPAFS_NS_PER_S)
 
 void op_begin(struct op *op, fuse_req_t req, const char *what, uint64_t node, const char *name)
 {
@@ -137,15 +138,29 @@ static bool may_log(struct supafs_fuse *f)
 	return ok;
 }
 
+/* A key that is refused fails every operation alike: one line a minute says it. */
+static bool may_log_auth(struct supafs_fuse *f)
+{
+	const int64_t now = f->clock->mono_ns(f->clock);
+	bool ok;
+
+	SUPAFS_SCOPED_LOCK(&f->lock);
+	ok = f->auth_logged_ns == 0 || now - f->auth_logged_ns >= AUTH_EVERY_NS;
+	if (ok)
+		f->auth_logged_ns = now;
+	return ok;
+}
+
 static void log_failure(const struct op *op, int r)
 {
+	const bool auth = op->fault.class == SUPAFS_FAULT_AUTH;
 	char why[320] = "", path[SUPAFS_KEY_MAX + 1];
 	const char *cure = "";
 
-	if (!may_log(op->fuse))
+	if (auth ? !may_log_auth(op->fuse) : !may_log(op->fuse))
 		return;
-	if (op->fault.class == SUPAFS_FAULT_AUTH)
-		cure = "; take a new key or token, and mount again";
+	if (auth)
+		cure = "; a new key or token is needed (more of these are not shown for a minute)";
 	if (op->fault.class != SUPAFS_FAULT_NONE)
 		supafs_fault_format(&op->fault, why, sizeof(why));
 	supafs_vfs_path(op->vfs, op->node, path, sizeof(path));

@@ -59,6 +59,7 @@ struct supafs_fuse {
 	unsigned n_io_bufs;          /* lock */
 	int64_t log_second;          /* lock */
 	unsigned log_lines;          /* lock; in that second */
+	int64_t auth_logged_ns;      /* lock; when a refused key was told; 0: never */
 };
 
 struct op {
