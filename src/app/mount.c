@@ -71,7 +71,7 @@ static void keep_log_short(const char *log)
 	char before[PATH_MAX + 4];
 	struct stat st;
 
-	if (stat(log, &st) != 0 || st.st_size <= LOG_MAX)
+	if (lstat(log, &st) != 0 || st.st_size <= LOG_MAX)
 		return;
 	(void)snprintf(before, sizeof(before), "%s.old", log);
 	(void)rename(log, before);
@@ -93,8 +93,12 @@ static int open_log(struct mount *m, int *ret_fd, struct supafs_problem *p)
 	if (!given && n < (int)sizeof(m->log))
 		keep_log_short(m->log);
 	errno = ENAMETOOLONG;
-	fd = n < (int)sizeof(m->log) ? open(m->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
-				     : -1;
+	/* In our own folder nobody else puts a link; a file that the user names may be one. */
+	fd = n < (int)sizeof(m->log)
+		     ? open(m->log,
+			       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (given ? 0 : O_NOFOLLOW),
+			       0600)
+		     : -1;
 	if (fd < 0) {
 		int r = -errno;
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 
-from mountlib import (Mount, find_supafs, list_keys, need_fuse, need_own_server, new_bucket, read, read_text, remove_bucket, run_tests,
-                      server, write)
+from mountlib import (Mount, find_supafs, list_keys, need_fuse, need_own_server, new_bucket, read, read_text,
+                      remove_bucket, run_tests, server, write)
 
 
 class Role(Mount):
