@@ -78,23 +78,24 @@ static void drop_locked(struct vfs_facts *f, struct fact *it)
 	free(it);
 }
 
-static struct fact *oldest(struct vfs_facts *f)
+static void shrink_locked(struct vfs_facts *f, size_t room) SUPAFS_REQUIRES(f->lock);
+static void shrink_locked(struct vfs_facts *f, size_t room)
 {
-	supafs_list_for_each (it, &f->lru)
-		return supafs_list_entry(it, struct fact, lru);
-	return NULL;
+	supafs_list_for_each_safe (it, next, &f->lru) {
+		if (f->bytes + room <= MEMORY_MAX)
+			return;
+		drop_locked(f, supafs_list_entry(it, struct fact, lru));
+	}
 }
 
 struct vfs_facts *vfs_facts_free(struct vfs_facts *f)
 {
-	struct fact *it;
-
 	if (!f)
 		return NULL;
 	{
 		SUPAFS_SCOPED_LOCK(&f->lock);
-		while ((it = oldest(f)) != NULL)
-			drop_locked(f, it);
+		supafs_list_for_each_safe (it, next, &f->lru)
+			drop_locked(f, supafs_list_entry(it, struct fact, lru));
 	}
 	f->map = supafs_map_free(f->map);
 	supafs_mutex_fini(&f->lock);
@@ -191,14 +192,13 @@ static void keep(struct vfs_facts *f, const struct vfs_key *key,
 	old = find_locked(f, full);
 	if (old)
 		drop_locked(f, old);
+	shrink_locked(f, it->bytes);
 	if (supafs_map_add(f->map, supafs_hash_str(full), &full, it) != 0) {
 		free(it);
 		return;
 	}
 	supafs_list_add_tail(&f->lru, &it->lru);
 	f->bytes += it->bytes;
-	while (f->bytes > MEMORY_MAX)
-		drop_locked(f, oldest(f));
 }
 
 int vfs_facts_get(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,

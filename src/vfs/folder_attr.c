@@ -34,7 +34,7 @@ struct folder_attr {
 	struct supafs_meta given; /* what the placeholder carries, as far as known */
 	int64_t ctime_ns;         /* 0: never changed here */
 	size_t n;
-	char prefix[];
+	char *prefix;
 };
 
 struct vfs_folders {
@@ -70,6 +70,7 @@ static void drop_locked(struct vfs_folders *f, struct folder_attr *a)
 
 	(void)supafs_map_remove(f->map, supafs_hash_str(prefix), &prefix);
 	supafs_list_remove(&a->lru);
+	free(a->prefix);
 	free(a);
 }
 
@@ -87,7 +88,7 @@ static void shrink_locked(struct vfs_folders *f)
 	supafs_list_for_each_safe (it, next, &f->lru) {
 		struct folder_attr *a = supafs_list_entry(it, struct folder_attr, lru);
 
-		if (supafs_map_count(f->map) <= FOLDERS_MAX)
+		if (supafs_map_count(f->map) < FOLDERS_MAX)
 			return;
 		if (a->changed == 0)
 			drop_locked(f, a);
@@ -104,18 +105,18 @@ static struct folder_attr *obtain_locked(struct vfs_folders *f, struct supafs_st
 		touch_locked(f, a);
 		return a;
 	}
-	a = calloc(1, sizeof(*a) + prefix.n);
+	shrink_locked(f);
+	a = calloc(1, sizeof(*a));
 	if (!a)
 		return NULL;
 	a->n = prefix.n;
-	if (prefix.n)
-		memcpy(a->prefix, prefix.p, prefix.n);
-	if (supafs_map_add(f->map, supafs_hash_str(prefix), &prefix, a) != 0) {
+	a->prefix = supafs_str_dup(prefix);
+	if (!a->prefix || supafs_map_add(f->map, supafs_hash_str(prefix), &prefix, a) != 0) {
+		free(a->prefix);
 		free(a);
 		return NULL;
 	}
 	supafs_list_add_tail(&f->lru, &a->lru);
-	shrink_locked(f);
 	return a;
 }
 
@@ -214,18 +215,15 @@ static int placeholder_key(const struct vfs_key *dir, struct vfs_key *ret)
 static int ask(struct supafs_vfs *v, struct supafs_call *call, const struct vfs_key *key,
 	struct supafs_meta *ret, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_info *info = calloc(1, sizeof(*info));
+	struct supafs_info info;
 	struct supafs_meta plain;
-	int r;
+	int r = v->cfg.store->ops->info(v->cfg.store, call, vfs_key_full(key), &info, fault);
 
-	if (!info)
-		return -ENOMEM;
-	r = v->cfg.store->ops->info(v->cfg.store, call, vfs_key_full(key), info, fault);
 	if (r != 0 && r != -ENOENT)
 		return r;
 	*ret = (struct supafs_meta){0};
 	if (r == 0) {
-		supafs_meta_parse_directives(supafs_str_of(info->cache_control), &plain, NULL);
+		supafs_meta_parse_directives(supafs_str_of(info.cache_control), &plain, NULL);
 		*ret = plain;
 	}
 	supafs_fault_clear(fault);
@@ -423,53 +421,53 @@ void vfs_folder_gone(struct supafs_vfs *v, const struct vfs_key *dir)
 		drop_locked(v->folders, a);
 }
 
-/* What is known of `a` under its new prefix; nothing when out of memory. */
+/* Gives it another prefix. False when it cannot have it: then it is in the table no more. */
+static bool rekey_locked(struct vfs_folders *f, struct folder_attr *a, struct supafs_str prefix)
+	SUPAFS_REQUIRES(f->lock);
+static bool rekey_locked(struct vfs_folders *f, struct folder_attr *a, struct supafs_str prefix)
+{
+	const struct supafs_str old = prefix_of(a);
+	char *text = supafs_str_dup(prefix);
+
+	(void)supafs_map_remove(f->map, supafs_hash_str(old), &old);
+	if (!text || find_locked(f, prefix)) {
+		free(text);
+		return false;
+	}
+	free(a->prefix);
+	a->prefix = text;
+	a->n = prefix.n;
+	return supafs_map_add(f->map, supafs_hash_str(prefix), &prefix, a) == 0;
+}
+
 static void move_locked(struct vfs_folders *f, struct folder_attr *a, const struct vfs_key *from,
 	const struct vfs_key *to) SUPAFS_REQUIRES(f->lock);
 static void move_locked(struct vfs_folders *f, struct folder_attr *a, const struct vfs_key *from,
 	const struct vfs_key *to)
 {
 	const size_t rest = a->n - from->n;
-	char prefix[SUPAFS_KEY_MAX + 2];
-	struct folder_attr *made, *there;
-	struct supafs_str key = {prefix, to->n + rest};
+	char prefix[2 * SUPAFS_KEY_MAX];
 
-	if (key.n > sizeof(prefix))
-		return;
 	memcpy(prefix, to->p, to->n);
 	memcpy(prefix + to->n, a->prefix + from->n, rest);
-	there = find_locked(f, key);
-	if (there)
-		drop_locked(f, there);
-	made = obtain_locked(f, key);
-	if (!made)
+	if (rekey_locked(f, a, (struct supafs_str){prefix, to->n + rest}))
 		return;
-	made->known = a->known;
-	made->changed = a->changed;
-	made->stamp = a->stamp;
-	made->meta = a->meta;
-	made->given = a->given;
-	made->ctime_ns = a->ctime_ns;
+	supafs_list_remove(&a->lru);
+	free(a->prefix);
+	free(a);
 }
 
 void vfs_folder_moved(struct supafs_vfs *v, const struct vfs_key *from, const struct vfs_key *to)
 {
 	struct vfs_folders *f = v->folders;
-	size_t left;
 
+	vfs_folder_gone(v, to); /* what is replaced was empty */
 	SUPAFS_SCOPED_LOCK(&f->lock);
-	/* New ones come to the end of the list: each old one is looked at once. */
-	left = supafs_map_count(f->map);
 	supafs_list_for_each_safe (it, next, &f->lru) {
 		struct folder_attr *a = supafs_list_entry(it, struct folder_attr, lru);
 
-		if (left-- == 0)
-			return;
-		if (!supafs_str_starts(prefix_of(a), vfs_key_full(from)))
-			continue;
-		move_locked(f, a, from, to);
-		next = it->next;
-		drop_locked(f, a);
+		if (supafs_str_starts(prefix_of(a), vfs_key_full(from)))
+			move_locked(f, a, from, to);
 	}
 }
 

@@ -98,7 +98,7 @@ static bool needs_learning(
 int vfs_content_learn(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	enum vfs_ask how, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_info *info = NULL;
+	struct supafs_info info;
 	struct vfs_content *c = node->content;
 	struct supafs_version version;
 	struct vfs_place place;
@@ -107,22 +107,19 @@ int vfs_content_learn(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 
 	if (!needs_learning(c, how, &version, &ask))
 		return 0;
-	info = malloc(sizeof(*info));
-	if (!info)
-		return -ENOMEM;
 	r = vfs_node_place(v, node, &place);
 	if (r != 0)
 		return r == -ENOENT ? 0 : r;
 	if (ask)
-		r = vfs_facts_get(v, call, &place.key, &version, info, fault);
-	else if (!vfs_facts_find(v, &place.key, &version, info))
+		r = vfs_facts_get(v, call, &place.key, &version, &info, fault);
+	else if (!vfs_facts_find(v, &place.key, &version, &info))
 		return 0;
 	if (r != 0)
 		return r;
-	if (info->user_cut && how == VFS_ASK_ALL)
+	if (info.user_cut && how == VFS_ASK_ALL)
 		return -EOPNOTSUPP;
 	SUPAFS_SCOPED_LOCK(&c->lock);
-	return c->user_known ? 0 : take_locked(v, c, &place, info);
+	return c->user_known ? 0 : take_locked(v, c, &place, &info);
 }
 
 /* --- Sending -------------------------------------------------------------------------------------

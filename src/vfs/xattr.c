@@ -9,7 +9,6 @@
  */
 #include "xattr.h"
 
-#include <stdlib.h>
 #include <sys/xattr.h>
 
 #include "supafs/util/cleanup.h"
@@ -117,19 +116,16 @@ static int user_now(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 static ssize_t get_user(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct supafs_str name, struct vfs_xattr_buf out, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_info *info = NULL;
+	struct supafs_info info;
 	struct supafs_str value;
 	int r;
 
 	if (node->folder || !shown(name))
 		return -ENODATA;
-	info = malloc(sizeof(*info));
-	if (!info)
-		return -ENOMEM;
-	r = user_now(v, call, node, info, fault);
+	r = user_now(v, call, node, &info, fault);
 	if (r != 0)
 		return vfs_errno(r);
-	if (!supafs_pairs_get((struct supafs_str){info->user, info->user_n}, name, &value))
+	if (!supafs_pairs_get((struct supafs_str){info.user, info.user_n}, name, &value))
 		return -ENODATA;
 	return vfs_xattr_reply(value, out.p, out.size);
 }
@@ -175,16 +171,14 @@ static int list_names(struct supafs_str pairs, struct supafs_buf *out)
 static ssize_t list_user(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct vfs_xattr_buf out, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_info *info = malloc(sizeof(*info));
+	struct supafs_info info;
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf names;
 	int r;
 
 	supafs_buf_init(&names, (size_t)2 * SUPAFS_PAIRS_MAX);
-	if (!info)
-		return -ENOMEM;
-	r = user_now(v, call, node, info, fault);
+	r = user_now(v, call, node, &info, fault);
 	if (r == 0)
-		r = list_names((struct supafs_str){info->user, info->user_n}, &names);
+		r = list_names((struct supafs_str){info.user, info.user_n}, &names);
 	if (r != 0)
 		return vfs_errno(r);
 	return vfs_xattr_reply(supafs_buf_str(&names), out.p, out.size);

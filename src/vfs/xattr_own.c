@@ -3,7 +3,6 @@
  * user.supafs.*: what only this file system knows of a file. They answer by name and are in no
  * listing, so that no copying program takes them along.
  */
-#include <stdlib.h>
 #include <sys/xattr.h>
 
 #include "supafs/util/cleanup.h"
@@ -257,18 +256,15 @@ static const struct own *find(struct supafs_str name)
 ssize_t vfs_xattr_get_own(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct supafs_str name, struct vfs_xattr_buf out, struct supafs_fault *fault)
 {
-	supafs_autofree struct supafs_info *info = NULL;
+	struct supafs_info info;
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
 	const struct own *own = find(name);
-	struct answer a = {v, call, node, fault, &text, NULL};
+	struct answer a = {v, call, node, fault, &text, &info};
 	int r;
 
 	supafs_buf_init(&text, SUPAFS_URL_MAX);
 	if (!own || node->folder)
 		return -ENODATA;
-	a.info = info = malloc(sizeof(*info));
-	if (!info)
-		return -ENOMEM;
 	r = own->answer(&a);
 	if (r != 0)
 		return r == -ENODATA ? r : vfs_errno(r);
