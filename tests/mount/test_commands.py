@@ -193,16 +193,7 @@ def test_flush_waits_and_shows(s):
         waiting = subprocess.Popen([find_supafs(), "flush", m.path], env=m.env(), stderr=slave, stdout=slave)
         os.close(slave)
         assert waiting.wait(60) == 0
-        shown = b""
-        try:
-            while True:
-                part = os.read(master, 4096)
-                if not part:
-                    break
-                shown += part
-        except OSError:
-            pass
-        os.close(master)
+        shown = read_terminal(master)
         assert b"\rsupafs: waiting" in shown.replace(b"\x1b[K", b"") and b"\n" not in shown, shown
         for i in range(4):
             assert s.get("f%d" % i, bucket=m.bucket) == b"%d" % i * 1000
@@ -277,6 +268,53 @@ def test_umount_names_what_is_left(s):
         m.start()
         good(m, "flush", m.path)
         assert s.get("left", bucket=m.bucket) == b"1"
+
+
+def test_umount_by_configuration(s):
+    """As the unit's stop command does; the file may hold the key as well."""
+    with Mount(s) as m:
+        folder = os.path.join(m.dir, "config")
+        m._env["XDG_CONFIG_HOME"] = folder
+        os.makedirs(os.path.join(folder, "supafs"))
+        path = os.path.join(folder, "supafs", "course.conf")
+        write(path, ("SUPAFS_MOUNTPOINT=%s\nSUPABASE_SERVICE_ROLE_KEY=%s\n" % (m.path, s.service_key)).encode())
+        os.chmod(path, 0o600)
+        code, out, err = command(m, "umount", "--config", "other")
+        assert code == 1 and "there is no configuration 'other'" in err, err
+        assert mounted(m.path)
+        assert good(m, "umount", "--config", "course") == "" and not mounted(m.path)
+        m.proc.wait(60)
+
+
+def test_umount_shows_progress(s):
+    """On a terminal; the daemon is asked while it finishes."""
+    need_own_server(s)
+    with Mount(s, options=["writeback"]) as m:
+        s.fault({"kind": "put"}, {"delay_ms": 2500})
+        write(m / "slow", b"1" * 5000)
+        master, slave = pty.openpty()
+        waiting = subprocess.Popen([find_supafs(), "umount", m.path], env=m.env(), stderr=slave, stdout=slave)
+        os.close(slave)
+        assert waiting.wait(60) == 0
+        shown = read_terminal(master)
+        assert b"waiting for 1 file(s), 4.9 KiB" in shown, shown
+        m.proc.wait(60)
+        s.clear_faults()
+        assert s.get("slow", bucket=m.bucket) == b"1" * 5000
+
+
+def read_terminal(master):
+    shown = b""
+    try:
+        while True:
+            part = os.read(master, 4096)
+            if not part:
+                break
+            shown += part
+    except OSError:
+        pass  # the other side is closed
+    os.close(master)
+    return shown
 
 
 def test_check(s):
