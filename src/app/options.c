@@ -23,8 +23,10 @@
 static const struct supafs_option table[] = {
 	{"ttl", SUPAFS_OPT_TIME, FIELD(ttl_ms), "TIME", "5s", 0, 24 * HOUR,
 		"how long a listing is believed; 0: ask every time"},
+	{"poll", SUPAFS_OPT_TIME, FIELD(poll_ms), "TIME", "0", 0, 24 * HOUR,
+		"look so often for what others have changed; 0: do not"},
 	{"timeout", SUPAFS_OPT_TIME, FIELD(timeout_ms), "TIME", "60s", SECOND, HOUR,
-		"an operation ends with an error after this time"},
+		"an operation that makes no progress for this time ends with an error"},
 	{"hard", SUPAFS_OPT_FLAG, FIELD(hard), NULL, "off", 0, 0,
 		"operations wait for the network for ever (a signal ends them); off: until the time-out"},
 	{"drain", SUPAFS_OPT_TIME, FIELD(drain_ms), "TIME", "300s", 0, 24 * HOUR,

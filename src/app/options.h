@@ -34,7 +34,7 @@ enum supafs_opt_log {
 /* Every value; strings are owned, NULL when not given and without a default. */
 struct supafs_options {
 	/* consistency and patience, ms */
-	uint64_t ttl_ms, timeout_ms, drain_ms, connect_timeout_ms, stall_timeout_ms;
+	uint64_t ttl_ms, poll_ms, timeout_ms, drain_ms, connect_timeout_ms, stall_timeout_ms;
 	/* bytes */
 	uint64_t memory, meta_memory, read_ahead;
 	uint64_t connections, threads;

@@ -211,6 +211,7 @@ static int build_vfs(struct supafs_stack *s, const struct supafs_options *opt)
 		.root = supafs_str_of(s->root),
 		.bucket = &s->bucket,
 		.ttl_ms = opt->ttl_ms,
+		.poll_ms = opt->poll_ms,
 		.timeout_ms = opt->timeout_ms,
 		.uid = opt->uid == SUPAFS_OPT_UNSET ? getuid() : (uid_t)opt->uid,
 		.gid = opt->gid == SUPAFS_OPT_UNSET ? getgid() : (gid_t)opt->gid,

@@ -576,3 +576,26 @@ int supafs_catalog_lookup(struct supafs_catalog *c, struct supafs_call *call,
 		*ret_ent = ent;
 	return r;
 }
+
+enum supafs_peek supafs_catalog_peek(struct supafs_catalog *c, struct supafs_str prefix,
+	struct supafs_str name, struct supafs_dirent *ret_ent)
+{
+	struct supafs_dirent ent;
+	struct folder *f;
+	struct view v;
+	struct ask a;
+
+	if (ask_init(name, &a) < 0)
+		return SUPAFS_PEEK_UNKNOWN;
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	f = folder_find_locked(c, prefix);
+	if (!f)
+		return SUPAFS_PEEK_UNKNOWN;
+	view_locked(c, f, &a, &v, &ent);
+	if (v.what == KNOWN_NOT)
+		return SUPAFS_PEEK_UNKNOWN;
+	if (v.what == KNOWN_ABSENT)
+		return SUPAFS_PEEK_ABSENT;
+	*ret_ent = ent;
+	return SUPAFS_PEEK_PRESENT;
+}

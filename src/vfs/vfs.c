@@ -13,6 +13,7 @@
 #include "learn.h"
 #include "mime.h"
 #include "ops.h"
+#include "poll.h"
 #include "queue.h"
 
 #define MIME_FILE  "/etc/mime.types"
@@ -67,11 +68,14 @@ static int make_parts(struct supafs_vfs *v)
 		r = vfs_later_new(&v->later);
 	if (r == 0)
 		r = vfs_handles_init(v);
+	if (r == 0 && v->cfg.poll_ms > 0)
+		r = vfs_poll_new(v, &v->poll);
 	return r == 0 ? vfs_nodes_init(v) : r;
 }
 
 static void destroy(struct supafs_vfs *v)
 {
+	v->poll = vfs_poll_free(v->poll);
 	v->timers = supafs_timers_free(v->timers);
 	v->jobs = vfs_jobs_free(v->jobs);
 	v->sends = supafs_pool_free(v->sends);
@@ -121,6 +125,8 @@ int supafs_vfs_new(const struct supafs_vfs_config *cfg, struct supafs_vfs **ret_
 		destroy(v);
 		return r;
 	}
+	if (v->poll)
+		vfs_poll_start(v->poll);
 	*ret_vfs = v;
 	return 0;
 }
@@ -134,6 +140,7 @@ struct supafs_vfs *supafs_vfs_free(struct supafs_vfs *v, uint64_t drain_ms, unsi
 			*ret_left = 0;
 		return NULL;
 	}
+	v->poll = vfs_poll_free(v->poll);
 	left = vfs_drain(v, drain_ms);
 	if (ret_left)
 		*ret_left = left;

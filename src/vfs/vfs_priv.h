@@ -26,6 +26,7 @@ struct vfs_keyq;
 struct vfs_later;
 struct vfs_mimes;
 struct vfs_node;
+struct vfs_poll;
 struct vfs_queue;
 
 #define VFS_OBJECT_MAX     (UINT64_C(5) << 40) /* of the S3 that the server keeps objects in: 5 TiB */
@@ -41,7 +42,7 @@ struct supafs_vfs {
 	struct vfs_keyq *keyq;
 	struct vfs_gather *gather;
 	struct vfs_learn *learn; /* what the server refuses this role */
-	struct vfs_jobs *jobs; /* what is to be finished of renames and deletes */
+	struct vfs_jobs *jobs;   /* what is to be finished of renames and deletes */
 	struct vfs_mimes *mimes;
 	struct vfs_facts *facts;
 	struct vfs_folders *folders;
@@ -50,6 +51,7 @@ struct supafs_vfs {
 	struct supafs_pool *sends; /* their threads, and those of gathered deletes */
 	struct supafs_pool *moves; /* the steps of a folder's rename */
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */
+	struct vfs_poll *poll;     /* NULL: off */
 	struct supafs_timers *timers;
 	int64_t born_ns;       /* when it was made: what folders show as time of change */
 	_Atomic bool unsynced; /* records were removed, and the journal's folder not synced since */

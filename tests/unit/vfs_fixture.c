@@ -49,7 +49,8 @@ static void start(struct fx *x, const struct fx_config *cfg)
 		.cache_control = "",
 		.temp_patterns = cfg->temp ? cfg->temp : TEMP_DEFAULT,
 		.writeback = cfg->writeback,
-		.uploads = cfg->uploads};
+		.uploads = cfg->uploads,
+		.poll_ms = cfg->poll_ms};
 
 	assert_int_equal(supafs_spool_dir_open(x->dir, &x->spool), 0);
 	x->lost = x->replayed = 0;

@@ -83,6 +83,15 @@ int supafs_catalog_lookup(struct supafs_catalog *c, struct supafs_call *call,
 	struct supafs_str prefix, struct supafs_str name, bool fresh, struct supafs_dirent *ret_ent,
 	struct supafs_fault *fault);
 
+/* What the view says of one name, however old that is; never asks. */
+enum supafs_peek {
+	SUPAFS_PEEK_UNKNOWN,
+	SUPAFS_PEEK_ABSENT,
+	SUPAFS_PEEK_PRESENT, /* *ret_ent is filled */
+};
+enum supafs_peek supafs_catalog_peek(struct supafs_catalog *c, struct supafs_str prefix,
+	struct supafs_str name, struct supafs_dirent *ret_ent);
+
 /* A directory handle: a stable walk over the view as of the first next(). Listed entries come
  * first, page by page as they arrive (the first page is enough to start; the next one is asked for
  * ahead), then what only the overlay has. A listing that is complete and fresh costs no request;
