@@ -24,19 +24,17 @@ static const struct supafs_str user_prefix = {"user.", 5};
 /* --- Classes -------------------------------------------------------------------------------------
  */
 
-enum class {
-	CLASS_USER,
-	CLASS_OWN,
-	CLASS_ABSENT,  /* could be there, but never is */
-	CLASS_UNKNOWN, /* not here */
+enum kind {
+	KIND_USER,
+	KIND_OWN,
+	KIND_NONE, /* not here. ls asks for security.* of each file, unless it is told so */
 };
 
-static enum class class_of(struct supafs_str name) {
-	if (supafs_str_starts(name, SUPAFS_STR(VFS_XATTR_OWN))) return CLASS_OWN;
-		if (supafs_str_starts(name, user_prefix)) return CLASS_USER;
-		if (supafs_str_starts(name, SUPAFS_STR("security.")) ||
-			supafs_str_starts(name, SUPAFS_STR("trusted."))) return CLASS_ABSENT;
-		return CLASS_UNKNOWN;
+static enum kind kind_of(struct supafs_str name)
+{
+	if (supafs_str_starts(name, SUPAFS_STR(VFS_XATTR_OWN)))
+		return KIND_OWN;
+	return supafs_str_starts(name, user_prefix) ? KIND_USER : KIND_NONE;
 }
 
 static struct supafs_str without_prefix(struct supafs_str name)
@@ -134,18 +132,18 @@ static ssize_t get_user(struct supafs_vfs *v, struct supafs_call *call, struct v
 ssize_t supafs_vfs_getxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	struct supafs_str name, void *buf, size_t size, struct supafs_fault *fault)
 {
-	const enum class class = class_of(name);
+	const enum kind kind = kind_of(name);
 	const struct vfs_xattr_buf out = {buf, size};
 	struct vfs_node *it = NULL;
 	ssize_t r;
 
 	supafs_fault_clear(fault);
-	if (class == CLASS_ABSENT || class == CLASS_UNKNOWN)
-		return class == CLASS_ABSENT ? -ENODATA : -EOPNOTSUPP;
+	if (kind == KIND_NONE)
+		return -EOPNOTSUPP;
 	r = vfs_node_get(v, node, &it);
 	if (r != 0)
 		return r;
-	if (class == CLASS_OWN)
+	if (kind == KIND_OWN)
 		r = vfs_xattr_get_own(v, call, it, name, out, fault);
 	else
 		r = get_user(v, call, it, without_prefix(name), out, fault);
@@ -276,7 +274,7 @@ static int change(struct supafs_vfs *v, struct supafs_call *call, struct vfs_nod
 {
 	const struct vfs_edit edit = {edit_user, set};
 
-	if (class_of(set->name) == CLASS_OWN)
+	if (kind_of(set->name) == KIND_OWN)
 		return vfs_xattr_set_own(v, call, node, set, fault);
 	if (node->folder || !v->cfg.store_meta)
 		return set->remove ? -ENODATA : -EOPNOTSUPP;
@@ -291,15 +289,12 @@ static int change(struct supafs_vfs *v, struct supafs_call *call, struct vfs_nod
 static int change_by_id(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	struct vfs_xattr_set *set, struct supafs_fault *fault)
 {
-	const enum class class = class_of(set->name);
 	struct vfs_node *it = NULL;
 	int r;
 
 	supafs_fault_clear(fault);
-	if (class == CLASS_UNKNOWN || (class == CLASS_ABSENT && !set->remove))
+	if (kind_of(set->name) == KIND_NONE)
 		return -EOPNOTSUPP;
-	if (class == CLASS_ABSENT)
-		return -ENODATA;
 	if (v->cfg.read_only)
 		return -EROFS;
 	r = vfs_node_get(v, node, &it);

@@ -159,7 +159,7 @@ static void test_bounds(void **state)
 	REFUSED(rec.map.base_limit = 5001);
 	REFUSED(rec.map.size = UINT64_MAX);
 	REFUSED(rec.base.size = UINT64_MAX);
-	REFUSED(rec.meta.has = 16);
+	REFUSED(rec.meta.has = 64);
 	REFUSED(rec.user = SUPAFS_STR("xx"));
 	REFUSED(rec.error = -5);
 	REFUSED(rec.error = 5000);

@@ -203,7 +203,7 @@ static void listing_alone_tells_of_none(void **state)
 	assert_string_equal(list(x, "a"), "");
 	assert_string_equal(list(x, "b"), "");
 	assert_string_equal(get(x, "a", "user.color"), "!ENODATA");
-	assert_string_equal(get(x, "a", "security.capability"), "!ENODATA");
+	assert_string_equal(get(x, "a", "security.capability"), "!EOPNOTSUPP");
 	assert_int_equal(fx_all(x), 0);
 }
 
@@ -319,14 +319,14 @@ static void other_classes(void **state)
 	assert_int_equal(fx_mkdir(x, "d"), 0);
 	(void)fx_ls(x, "");
 	fx_mark(x);
-	assert_string_equal(get(x, "f", "security.selinux"), "!ENODATA");
-	assert_string_equal(get(x, "f", "trusted.overlay.opaque"), "!ENODATA");
+	assert_string_equal(get(x, "f", "security.selinux"), "!EOPNOTSUPP");
+	assert_string_equal(get(x, "f", "trusted.overlay.opaque"), "!EOPNOTSUPP");
 	assert_string_equal(get(x, "f", "system.posix_acl_access"), "!EOPNOTSUPP");
 	assert_string_equal(get(x, "d", "system.posix_acl_default"), "!EOPNOTSUPP");
 	assert_int_equal(set(x, "f", "security.selinux", "x"), -EOPNOTSUPP);
 	assert_int_equal(set(x, "f", "trusted.a", "x"), -EOPNOTSUPP);
 	assert_int_equal(set(x, "f", "system.posix_acl_access", "x"), -EOPNOTSUPP);
-	assert_int_equal(drop(x, "f", "security.selinux"), -ENODATA);
+	assert_int_equal(drop(x, "f", "security.selinux"), -EOPNOTSUPP);
 	assert_int_equal(set(x, "d", "user.a", "x"), -EOPNOTSUPP);
 	assert_string_equal(get(x, "d", "user.a"), "!ENODATA");
 	assert_string_equal(list(x, "d"), "");

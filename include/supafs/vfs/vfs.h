@@ -290,7 +290,7 @@ ssize_t supafs_vfs_getxattr(struct supafs_vfs *v, struct supafs_call *call, uint
 ssize_t supafs_vfs_listxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	void *buf, size_t size, struct supafs_fault *fault);
 /* flags: XATTR_CREATE, XATTR_REPLACE. -EOPNOTSUPP for a class that is not kept, -ENOSPC when it
- * does not fit. */
+ * does not fit, -EPERM for a name of ours that is only told. */
 int supafs_vfs_setxattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
 	struct supafs_str name, struct supafs_str value, int flags, struct supafs_fault *fault);
 int supafs_vfs_removexattr(struct supafs_vfs *v, struct supafs_call *call, uint64_t node,
