@@ -145,8 +145,8 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 				    "look at the server's own log",
 
 	[SUPAFS_MSG_LEFT] =
-		"{count} file(s) could not be uploaded; what was written is kept in {dir}, the log "
-		"{log} says why",
+		"{count} file(s) could not be uploaded; what was written is kept in {dir} and sent "
+		"by the next mount of the same bucket at the same place; the log {log} says why",
 	[SUPAFS_MSG_UMOUNT_NOT_MOUNTED] = "nothing is mounted at {mnt}",
 	[SUPAFS_MSG_UMOUNT_NOT_OURS] =
 		"what is mounted at {mnt} is not supafs but {what}: use 'umount {mnt}'",
@@ -155,14 +155,14 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 		"{mnt}' shows which); end it and try again",
 	[SUPAFS_MSG_UMOUNT_FAILED] = "cannot unmount {mnt}: {err}",
 	[SUPAFS_MSG_UMOUNT_KILLED] =
-		"{mnt} is unmounted, but its daemon ended before it was done: look into {log} and "
-		"for files that were kept in {dir}",
+		"{mnt} is unmounted, but its daemon ended before it was done: look into {log}; what "
+		"it had promised is kept in {dir}, and the next mount sends it",
 	[SUPAFS_MSG_UMOUNT_SLOW] =
 		"{mnt} is unmounted, its daemon (process {pid}) is still uploading; it was not "
 		"waited for any longer",
 	[SUPAFS_MSG_UMOUNT_CLEARED] =
-		"{mnt} was a dead mount, its daemon had been killed: cleared; "
-		"files that were not uploaded yet are kept in {dir}",
+		"{mnt} was a dead mount, its daemon had been killed: cleared; files that were "
+		"closed and not uploaded yet are kept in {dir}, and the next mount sends them",
 
 	[SUPAFS_MSG_LEFT_FILE] = "'{name}' is not at the server: {err}",
 

@@ -231,7 +231,7 @@ int supafs_record_read(uid_t user, const char *mountpoint, struct supafs_record 
 int supafs_record_read_exit(uid_t user, const struct supafs_record *rec, uint64_t *ret_left,
 	void (*fn)(const char *file))
 {
-	struct supafs_record end;
+	struct supafs_record end = {.pid = 0};
 	int r = read_record(user, rec->mountpoint, "exit", &end, NULL);
 
 	if (r == 0 && (end.pid != rec->pid || end.start != rec->start))
