@@ -36,6 +36,7 @@ enum {
 	CA_MAX = 4 << 20,  /* bytes of a PEM file */
 	IDLE_HANDLES = 32, /* easy handles kept for the next request */
 	STALL_LOOKS = 4,   /* times within the stall timeout that a transfer is looked at */
+	PROGRESS = 16384,  /* bytes between two looks that give the caller more time */
 	DEAD_RATE = 16,    /* bytes a second: slower than that is no transfer any more */
 };
 
@@ -209,13 +210,16 @@ static void heed_pokes(struct engine *e)
 }
 
 /* True when next to nothing has moved for the stall time: what drips byte by byte would hold up its
- * caller as long as silence does. Notes it when enough has. */
+ * caller as long as silence does. Notes it when enough has, and a body that is on its way gives its
+ * caller more time; a reply's headers alone are no progress. */
 static bool silent(const struct engine *e, struct supafs_transfer *t, int64_t now)
 {
 	const uint64_t moved = supafs_curl_moved(t);
 	const uint64_t enough = (uint64_t)(e->stall_ns / SUPAFS_NS_PER_S) * DEAD_RATE;
 
 	if (moved < t->moved || moved - t->moved > enough) {
+		if (moved > t->moved && moved - t->moved >= PROGRESS)
+			supafs_call_progress(t->call);
 		t->moved = moved;
 		t->moved_ns = now;
 	}
@@ -227,10 +231,11 @@ static int64_t look(struct engine *e, struct supafs_transfer *t, int64_t now)
 {
 	const struct supafs_call *call = t->call;
 	const int64_t step = e->stall_ns / STALL_LOOKS + 1;
+	const bool quiet = t->easy && !t->paused && silent(e, t, now);
 	const int r = supafs_call_check(call);
 	int64_t next = SUPAFS_NEVER;
 
-	if (r != 0 || (t->easy && !t->paused && silent(e, t, now))) {
+	if (r != 0 || quiet) {
 		finish(e, t, CURLE_OK, r != 0 ? r : -ETIMEDOUT);
 		return SUPAFS_NEVER;
 	}

@@ -11,8 +11,10 @@ void supafs_call_init(struct supafs_call *c, const struct supafs_clock *clock, u
 	const uint64_t most_ms = (uint64_t)((SUPAFS_NEVER - now) / SUPAFS_NS_PER_MS);
 
 	*c = (struct supafs_call){.clock = clock, .deadline_ns = SUPAFS_NEVER};
-	if (timeout_ms > 0 && timeout_ms < most_ms)
-		c->deadline_ns = now + (int64_t)timeout_ms * SUPAFS_NS_PER_MS;
+	if (timeout_ms > 0 && timeout_ms < most_ms) {
+		c->timeout_ns = (int64_t)timeout_ms * SUPAFS_NS_PER_MS;
+		c->deadline_ns = now + c->timeout_ns;
+	}
 	supafs_mutex_init(&c->lock);
 	supafs_cond_init(&c->cond);
 }
@@ -37,6 +39,12 @@ void supafs_call_poke(struct supafs_call *c)
 	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (c->waker)
 		c->waker(c->waker_ctx);
+}
+
+void supafs_call_progress(struct supafs_call *c)
+{
+	if (c->timeout_ns > 0)
+		c->deadline_ns = c->clock->mono_ns(c->clock) + c->timeout_ns;
 }
 
 int supafs_call_check(const struct supafs_call *c)

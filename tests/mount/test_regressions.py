@@ -69,6 +69,18 @@ def test_log_names_what_was_not_uploaded(s):
         assert s.get("notes/lost.txt", bucket=m.bucket) == b"dear"
 
 
+def test_timeout_is_for_what_makes_no_progress(s):
+    """A file that took longer than the time-out to send failed, though its bytes were moving."""
+    need_own_server(s)
+    with Mount(s, options=["timeout=4s", "stall_timeout=2s"]) as m:
+        s.fault({"kind": "put"}, {"rate_up": 4000000})
+        data = os.urandom(8 << 20) * 4  # far more than what the sockets hold
+        with open(m / "large", "wb") as f:
+            f.write(data)
+        s.clear_faults()
+        assert s.get("large", bucket=m.bucket) == data
+
+
 def test_refused_truncate_leaves_one_size(s):
     """A truncate that the server refuses is kept for later. stat() told the new size, and a read gave the old bytes."""
     need_own_server(s)

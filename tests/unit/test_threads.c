@@ -87,6 +87,27 @@ static void call_deadline(void **state)
 	supafs_call_fini(&c);
 }
 
+static void call_progress(void **state)
+{
+	struct supafs_fake_clock clock;
+	struct supafs_call call;
+
+	(void)state;
+	supafs_fake_clock_init(&clock, 0, 0);
+	supafs_call_init(&call, &clock.base, 1000);
+	supafs_fake_clock_advance(&clock, 900 * SUPAFS_NS_PER_MS);
+	supafs_call_progress(&call);
+	supafs_fake_clock_advance(&clock, 900 * SUPAFS_NS_PER_MS);
+	assert_int_equal(supafs_call_check(&call), 0);
+	supafs_fake_clock_advance(&clock, 200 * SUPAFS_NS_PER_MS);
+	assert_int_equal(supafs_call_check(&call), -ETIMEDOUT);
+	supafs_call_fini(&call);
+	supafs_call_init(&call, &clock.base, 0);
+	supafs_call_progress(&call);
+	assert_true(call.deadline_ns == SUPAFS_NEVER);
+	supafs_call_fini(&call);
+}
+
 static void call_waker(void **state)
 {
 	struct supafs_call c;
@@ -491,6 +512,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(call_deadline),
+		cmocka_unit_test(call_progress),
 		cmocka_unit_test(call_waker),
 		cmocka_unit_test(call_sleep),
 		cmocka_unit_test(budget_amounts),

@@ -24,7 +24,8 @@ typedef void (*supafs_waker_fn)(void *ctx);
 
 struct supafs_call {
 	const struct supafs_clock *clock;
-	int64_t deadline_ns; /* monotonic; SUPAFS_NEVER: none. Set at init only */
+	int64_t timeout_ns;          /* 0: none */
+	_Atomic int64_t deadline_ns; /* monotonic; SUPAFS_NEVER: none. Only moves on */
 	struct supafs_mutex lock;
 	struct supafs_cond cond; /* lock; broadcast on cancel */
 	_Atomic bool cancelled;
@@ -40,6 +41,10 @@ void supafs_call_fini(struct supafs_call *c);
 void supafs_call_cancel(struct supafs_call *c);
 /* Runs the waker without cancelling: a paused body may go on. */
 void supafs_call_poke(struct supafs_call *c);
+
+/* Bytes have moved for it: the time-out counts from now. So it ends what makes no progress, not a
+ * large file on a thin line. */
+void supafs_call_progress(struct supafs_call *c);
 
 static inline bool supafs_call_cancelled(const struct supafs_call *c)
 {
