@@ -462,6 +462,15 @@ def test_without_ttl(s):
     walk(s, SEEDS[0] + 1000, ["ttl=0"])
 
 
+def test_writeback(s):
+    for seed in SEEDS:
+        walk(s, seed + 2000, ["writeback"])
+
+
+def test_writeback_little_memory(s):
+    walk(s, SEEDS[0] + 3000, ["writeback", "memory=8M", "uploads=1"])
+
+
 def test_replay(s):
     """A list of steps from a file."""
     if not REPLAY:

@@ -2,6 +2,7 @@
 """One worker of the crash test: random operations below one folder of a mount, each in its log (worlds.py) before
 it begins and after it has ended. Ends by itself when the mount is dead, when it is told to, or after `most`
 operations."""
+import ctypes
 import errno
 import json
 import os
@@ -11,6 +12,8 @@ import worlds
 
 NAMES = ("a", "b.txt", "c d", "notes.md", "\u00e9t\u00e9.dat", "index.json", "x", "y=z")
 SIZES = ((1, 200),) * 5 + ((0, 0), (4000, 9000), (4000, 9000), (60000, 300000), (60000, 300000), (1 << 20, 3 << 20))
+KEEP_SIZE, ZERO_RANGE = 1, 16  # fallocate(2)
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Stop(Exception):
@@ -21,7 +24,7 @@ class Load:
     def __init__(self, root, folder, log, state, seed, gen):
         self.root, self.folder, self.state = root, folder, state
         self.rng = random.Random(seed)
-        self.gen = gen
+        self.gen, self.last = gen, None
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     # --- the log
@@ -31,6 +34,7 @@ class Load:
 
     def do(self, op, act):
         """0, or the errno."""
+        self.last = op
         self.note(op)
         self.state.begin(op)
         try:
@@ -135,6 +139,22 @@ class Load:
             n = self.rng.randint(0, worlds.size_of(self.world()[path]) + 3000)
             self.do({"op": "cut", "path": path, "n": n}, lambda full: os.truncate(full, n))
 
+    def zero(self):
+        path = self.a_file()
+        if path:
+            size = worlds.size_of(self.world()[path])
+            off = self.rng.randint(0, size)
+            n = self.rng.choice((1, 5000, size + 1))
+
+            def act(full):
+                fd = os.open(full, os.O_WRONLY)
+                with Closing(fd):
+                    if LIBC.fallocate(fd, ZERO_RANGE | KEEP_SIZE, ctypes.c_long(off), ctypes.c_long(n)) != 0:
+                        e = ctypes.get_errno()
+                        raise OSError(e, os.strerror(e))
+
+            self.do({"op": "zero", "path": path, "off": off, "n": n}, act)
+
     def replace(self):
         """As editors and rsync do: a temporary name, then over the old one."""
         path = self.a_file() or self.new_path()
@@ -227,7 +247,8 @@ class Load:
         raise Stop
 
     def step(self):
-        ways = ((self.save, 10), (self.sync, 3), (self.append, 5), (self.patch, 4), (self.cut, 3), (self.replace, 8),
+        ways = ((self.save, 10), (self.sync, 3), (self.append, 5), (self.patch, 4), (self.cut, 3), (self.zero, 2),
+                (self.replace, 8),
                 (self.rename, 6), (self.rename_folder, 3), (self.unlink, 4), (self.mkdir, 4), (self.rmdir, 2),
                 (self.remove_tree, 1), (self.many, 2), (self.attributes, 3), (self.read, 6))
         if len(self.files()) > 60:
@@ -243,7 +264,19 @@ class Load:
         except Stop:
             pass
         except worlds.Impossible as e:
-            self.note({"bad": str(e)})
+            self.note({"bad": "%s; now: %s" % (e, self.chain())})
+
+    def chain(self):
+        """What the mount says of the last operation's path, folder by folder: for a wrong ENOENT."""
+        said, path = [], self.last.get("to") or self.last["path"]
+        while path:
+            try:
+                mode = os.lstat(os.path.join(self.root, path)).st_mode
+                said.append("%r %o" % (path, mode))
+            except OSError as e:
+                said.append("%r %s" % (path, errno.errorcode.get(e.errno, e.errno)))
+            path = worlds.parent(path)
+        return ", ".join(said)
 
 
 class Closing:

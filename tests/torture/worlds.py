@@ -142,6 +142,15 @@ def op_cut(world, op):
     return None if old == FOLDER else with_file(world, op["path"], cut(old, op["n"]))
 
 
+def op_zero(world, op):
+    """Zeros from `off` on, as far as the file goes."""
+    old = world.get(op["path"], FOLDER)
+    if old == FOLDER:
+        return None
+    n = min(op["n"], size_of(old) - op["off"])
+    return with_file(world, op["path"], put(old, op["off"], 0, n) if n > 0 else old)
+
+
 def op_rename(world, op):
     old, new = op["path"], op["to"]
     if old not in world or world.get(parent(new)) != FOLDER or (new + "/").startswith(old + "/"):
@@ -174,7 +183,7 @@ def op_attr(world, op):
     return dict(world) if op["path"] in world else None
 
 
-OPS = {"save": op_save, "sync": op_sync, "append": op_append, "patch": op_patch, "cut": op_cut, "rename": op_rename,
+OPS = {"save": op_save, "sync": op_sync, "append": op_append, "patch": op_patch, "cut": op_cut, "zero": op_zero, "rename": op_rename,
        "unlink": op_unlink, "mkdir": op_mkdir, "rmdir": op_rmdir, "chmod": op_attr, "utime": op_attr}
 
 
