@@ -43,8 +43,8 @@ static void show_uploads(const struct supafs_answer *a, const char *mnt)
 
 static void show_requests(const struct supafs_answer *a)
 {
-	static const char *const kinds[] = {
-		"list", "info", "get", "put", "delete", "delete_many", "copy", "move", "probe"};
+	static const char *const kinds[] = {"list", "info", "get", "put", "delete", "delete_many",
+		"copy", "move", "url", "probe"};
 	const struct supafs_answer *all = supafs_answer_member(a, "requests");
 	const char *head = "requests";
 	char down[32], up[32];

@@ -96,6 +96,7 @@ static void add_requests(struct supafs_buf *b, const struct supafs_store *stats)
 		[SUPAFS_OP_REMOVE_MANY] = "delete_many",
 		[SUPAFS_OP_COPY] = "copy",
 		[SUPAFS_OP_MOVE] = "move",
+		[SUPAFS_OP_URL] = "url",
 	};
 	struct supafs_op_stats ops[SUPAFS_OP__COUNT];
 	bool first = true;
