@@ -156,6 +156,12 @@ int vfs_look(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *pa
 		r = vfs_gather_settle_name(v, call, &dir, name);
 	if (r != 0)
 		return r;
+	/* While a folder is being emptied, what it was known to have is enough: its listing is not
+	 * asked for again at each end of the ttl, just to delete the rest. */
+	if (vfs_gather_bursting(v->gather, &dir) &&
+		supafs_catalog_peek(v->cfg.catalog, vfs_key_rel(&dir), name, ret) ==
+			SUPAFS_PEEK_PRESENT)
+		return 0;
 	return supafs_catalog_lookup(
 		v->cfg.catalog, call, vfs_key_rel(&dir), name, false, ret, fault);
 }

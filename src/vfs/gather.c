@@ -145,6 +145,19 @@ void vfs_gather_refused(struct vfs_gather *g, pid_t process)
 	slot_locked(g, process)->count = 0;
 }
 
+bool vfs_gather_bursting(struct vfs_gather *g, const struct vfs_key *dir)
+{
+	const uint64_t hash = supafs_hash_str(vfs_key_full(dir));
+	const int64_t now = now_ns(g);
+
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	for (size_t i = 0; i < BURST_SLOTS; i++)
+		if (g->bursts[i].count >= BURST_AT && g->bursts[i].dir_hash == hash &&
+			now - g->bursts[i].last_ns <= BURST_NS)
+			return true;
+	return false;
+}
+
 /* --- Sending -------------------------------------------------------------------------------------
  */
 

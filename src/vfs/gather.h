@@ -30,6 +30,8 @@ struct vfs_gather *vfs_gather_free(struct vfs_gather *g);
 bool vfs_gather_burst(struct vfs_gather *g, pid_t process, const struct vfs_key *dir);
 /* One was refused: the process's burst begins anew. */
 void vfs_gather_refused(struct vfs_gather *g, pid_t process);
+/* Is somebody deleting one name after the other in this folder? */
+bool vfs_gather_bursting(struct vfs_gather *g, const struct vfs_key *dir);
 /* Adds a name that has left the view under `change_id`, `attr` being what was there. It is in the
  * journal when this returns, so that it does not come back when the process dies. May send a full
  * batch. -ENOMEM, -EAGAIN (the journal could not take it): not added. */

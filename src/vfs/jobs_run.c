@@ -300,37 +300,48 @@ static int list_victims(struct victims *vs, struct supafs_call *call, struct sup
 	return r == -ECANCELED ? 0 : r;
 }
 
-static int remove_alike(struct victims *vs, struct supafs_call *call, struct supafs_fault *fault)
+/* One request's worth, from *at on. */
+static int remove_some(
+	struct victims *vs, struct supafs_call *call, size_t *at, struct supafs_fault *fault)
 {
-	supafs_autofree char *text = malloc(SUPAFS_DELETE_BATCH * (size_t)(SUPAFS_KEY_MAX + 1));
+	supafs_cleanup(supafs_buf_fini) struct supafs_buf text;
 	const struct vfs_key *dir = &vs->t->to;
+	struct supafs_store *store = vs->t->v->cfg.store;
 	struct supafs_str keys[SUPAFS_DELETE_BATCH];
 	struct victim *who[SUPAFS_DELETE_BATCH];
-	bool gone[SUPAFS_DELETE_BATCH];
-	struct supafs_store *store = vs->t->v->cfg.store;
-	int r = text ? 0 : -ENOMEM;
+	bool gone[SUPAFS_DELETE_BATCH] = {false};
+	size_t n = 0, from = 0;
+	int r;
 
-	for (size_t i = 0; r == 0 && i < vs->n;) {
-		size_t n = 0;
-		char *at = text;
+	supafs_buf_init(&text, (size_t)SUPAFS_DELETE_BATCH * SUPAFS_KEY_MAX);
+	for (; *at < vs->n && n < SUPAFS_DELETE_BATCH; ++*at) {
+		struct victim *it = &vs->p[*at];
 
-		for (; i < vs->n && n < SUPAFS_DELETE_BATCH; i++) {
-			const struct supafs_str seg = vs->p[i].d.seg;
-
-			if (!vs->p[i].alike || dir->n + seg.n > SUPAFS_KEY_MAX)
-				continue;
-			memcpy(at, dir->p, dir->n);
-			memcpy(at + dir->n, seg.p, seg.n);
-			keys[n] = (struct supafs_str){at, dir->n + seg.n};
-			at += keys[n].n;
-			who[n++] = &vs->p[i];
-		}
-		memset(gone, 0, sizeof(gone));
-		if (n)
-			r = store->ops->remove_many(store, call, keys, n, gone, fault);
-		for (size_t k = 0; r == 0 && k < n; k++)
-			who[k]->gone = gone[k];
+		if (!it->alike || dir->n + it->d.seg.n > SUPAFS_KEY_MAX)
+			continue;
+		(void)supafs_buf_addstr(&text, vfs_key_full(dir));
+		(void)supafs_buf_addstr(&text, it->d.seg);
+		keys[n] = (struct supafs_str){NULL, dir->n + it->d.seg.n};
+		who[n++] = it;
 	}
+	if (n == 0 || supafs_buf_error(&text) != 0)
+		return supafs_buf_error(&text);
+	for (size_t i = 0; i < n; i++) {
+		keys[i].p = text.p + from;
+		from += keys[i].n;
+	}
+	r = store->ops->remove_many(store, call, keys, n, gone, fault);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		who[i]->gone = gone[i];
+	return r;
+}
+
+static int remove_alike(struct victims *vs, struct supafs_call *call, struct supafs_fault *fault)
+{
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < vs->n;)
+		r = remove_some(vs, call, &at, fault);
 	return r;
 }
 

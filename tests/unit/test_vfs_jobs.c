@@ -660,6 +660,30 @@ static void test_deletes_refused(void **state)
 	check_empty(x);
 }
 
+#define LISTS 8 /* before the burst is seen, and of the empty folder at the end */
+
+/* A large flat folder is listed once, however many times its ttl runs out meanwhile. */
+static void test_deletes_list_once(void **state)
+{
+	struct fx *x = *state;
+	char key[64];
+
+	for (unsigned i = 0; i < 1500; i++) {
+		(void)snprintf(key, sizeof(key), "d/file-%04u", i);
+		fx_server_put(x, key, "");
+	}
+	(void)fx_ls(x, "d");
+	fx_mark(x);
+	for (unsigned i = 0; i < 1500; i++) {
+		(void)snprintf(key, sizeof(key), "d/file-%04u", i);
+		fx_advance_ms(x, 20); /* 30 s in all */
+		assert_int_equal(fx_unlink(x, key, 7), 0);
+	}
+	assert_string_equal(fx_ls(x, "d"), "");
+	assert_true(fx_count(x, SUPAFS_OP_LIST) <= LISTS);
+	check_empty(x);
+}
+
 /* Jobs are there before anything else is, and end in any order. */
 static void test_all_at_once(void **state)
 {
@@ -703,6 +727,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deletes_made_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deletes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deletes_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deletes_list_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_at_once, setup, teardown),
 	};
 
