@@ -155,6 +155,8 @@ unsigned vfs_drain(struct supafs_vfs *v, uint64_t drain_ms)
 		(void)vfs_gather_settle(v, &call, &top, true, false);
 		(void)vfs_later_flush(v, &call);
 	}
+	if (drain_ms == 0) /* before what is open looks as if it were closed */
+		vfs_queue_close(v);
 	close_handles(v);
 	if (drain_ms > 0) {
 		send_all(v, &call);

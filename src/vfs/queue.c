@@ -23,8 +23,8 @@ struct vfs_job {
 	struct supafs_list link;
 	struct vfs_node *node;
 	enum job_state state;
-	bool again; /* running: something has happened that it may have missed */
-	int64_t due_ns;
+	bool again;     /* running: another one is asked for, when this one is over, */
+	int64_t due_ns; /* at this time */
 };
 
 struct running {
@@ -183,22 +183,23 @@ static struct vfs_job *take(struct vfs_queue *q)
 }
 
 static void look(struct supafs_vfs *v, struct vfs_node *node, int64_t due_ns);
+static void add(struct supafs_vfs *v, struct vfs_node *node, int64_t due_ns, bool first);
 
 static void end(struct supafs_vfs *v, struct vfs_job *job, int r)
 {
 	struct vfs_queue *q = v->queue;
 	struct vfs_node *node = job->node;
-	bool again;
 
 	{
 		SUPAFS_SCOPED_LOCK(&q->lock);
 		node->content->job = NULL;
-		again = job->again;
 		supafs_cond_broadcast(&q->cond);
 	}
+	if (job->again)
+		add(v, node, job->due_ns, false);
+	else if (r != 0 && r != -EINTR)
+		look(v, node, now_ns(v) + VFS_RETRY_MIN_NS);
 	free(job);
-	if (again || (r != 0 && r != -EINTR))
-		look(v, node, again ? 0 : now_ns(v) + VFS_RETRY_MIN_NS);
 	vfs_content_put(v, node);
 }
 
@@ -324,7 +325,8 @@ static void place_locked(struct supafs_vfs *v, struct vfs_job *job, int64_t due_
 {
 	struct vfs_queue *q = v->queue;
 
-	job->due_ns = due_ns;
+	if (!job->again || due_ns < job->due_ns)
+		job->due_ns = due_ns;
 	if (job->state == JOB_RUNNING) {
 		job->again = true;
 	} else if (due_ns <= now_ns(v)) {

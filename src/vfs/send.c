@@ -35,9 +35,12 @@ static bool wanted_locked(const struct vfs_content *c, const struct vfs_send *se
 {
 	if (!vfs_state_unsent(c->state) || c->unlinked)
 		return false;
-	/* Whoever has it open for writing sends it at close. */
-	return !(send->background && c->open_write > 0 &&
-		 (c->state == VFS_DIRTY || c->state == VFS_REFERENCE));
+	if (!send->background)
+		return true;
+	/* Whoever has it open for writing sends it at close, and whoever renames it when it is
+	 * held. */
+	return c->state != VFS_HELD &&
+	       (c->open_write == 0 || (c->state != VFS_DIRTY && c->state != VFS_REFERENCE));
 }
 
 /* All tries of the same bytes have the same, so that each finds the trace of those before. */
@@ -370,7 +373,7 @@ static void note_failure_locked(const struct supafs_vfs *v, struct vfs_content *
 	if (!p)
 		return;
 	memcpy(p->nonce, s->nonce, sizeof(p->nonce));
-	p->look = fault->ambiguous || r == -EINTR;
+	p->look = fault->ambiguous;
 	if (r == -EINTR)
 		return;
 	p->tries++;
