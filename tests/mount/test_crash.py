@@ -193,6 +193,7 @@ class Torture:
     def kill(self):
         self.m.kill()
         self.kills += 1
+        self.end_workers()  # before there is a folder again where the mount was
         force_unmount(self.m.path)
         self.server_is_done()
 
@@ -239,7 +240,6 @@ class Torture:
         if how < 0.85:
             time.sleep(self.rng.choice((0.05, 0.2, 0.5, 1.2)) * self.rng.random() * 2)
             self.kill()
-            self.end_workers()
         else:
             self.end_workers()
             if how < 0.95:
