@@ -34,6 +34,27 @@ struct answer {
 
 /* As recorded from the real server, where there is a record (tests/golden). */
 static const struct answer answers[] = {
+	/* resumable uploads: plain text, real statuses (API §6.4) */
+	{409, "Upload-Offset conflict\n", PUT, -EIO, F(TRANSIENT), 409, "UploadOffset", false},
+	{409, "The resource already exists", PUT, -EEXIST, F(CONFLICT), 409, "KeyAlreadyExists",
+		false},
+	{404, "The file for this url was not found\n", PUT, -EIO, F(TRANSIENT), 404, "UploadGone",
+		false},
+	{410, "The file for this url no longer exists\n", PUT, -EIO, F(TRANSIENT), 410,
+		"UploadGone", false},
+	{400, "Request aborted due to lock acquired", PUT, -EIO, F(TRANSIENT), 400, "UploadLocked",
+		false},
+	{503, "acquiring lock timeout", PUT, -EIO, F(TRANSIENT), 503, "UploadLocked", false},
+	{404, "Bucket not found", PUT, -ENOENT, F(MISSING), 404, "NoSuchBucket", false},
+	{400, "Invalid key: a~b", PUT, -EINVAL, F(PERMANENT), 400, "InvalidKey", false},
+	{413, "Maximum size exceeded\n", PUT, -EFBIG, F(TOO_LARGE), 413, "EntityTooLarge", false},
+	{413, "upload's size exceeded\n", PUT, -EFBIG, F(TOO_LARGE), 413, "EntityTooLarge", false},
+	{415, "mime type image/x is not supported", PUT, -EPERM, F(PERMANENT), 415,
+		"InvalidMimeType", false},
+	{403, "new row violates row-level security policy", PUT, -EACCES, F(DENIED), 403, "",
+		false},
+	{412, "Tus-Resumable Required\n", PUT, -EINVAL, F(PERMANENT), 412, "", false},
+
 	/* nearly every error is HTTP 400: the body has the real one */
 	{400, BODY("404", "not_found", "Object not found", "NoSuchKey"), GET, -ENOENT, F(MISSING),
 		404, "NoSuchKey", false},
