@@ -17,6 +17,8 @@ struct serve_form {
 	struct rest_upload *upload;
 	struct MHD_PostProcessor *parser;
 	struct supafs_buf cache_control, metadata, type;
+	uint64_t taken; /* bytes of the file */
+	bool another;   /* a second file has begun: it is not taken, as in the real server */
 };
 
 /* What a field's text goes to; NULL for one that nobody reads. */
@@ -75,6 +77,10 @@ static enum MHD_Result part(void *ctx, enum MHD_ValueKind kind, const char *key,
 	}
 	if (offset == 0 && !f->upload->saw_file && !begin_file(f, type))
 		return MHD_NO;
+	f->another = f->another || offset < f->taken;
+	if (f->another)
+		return MHD_YES;
+	f->taken += n;
 	rest_upload_write(f->upload, data, n);
 	return MHD_YES;
 }
@@ -96,6 +102,14 @@ struct serve_form *rest_form_new(struct rest_upload *u)
 void rest_form_data(struct serve_form *f, const char *p, size_t n)
 {
 	(void)MHD_post_process(f->parser, p, n);
+}
+
+bool rest_form_end(struct serve_form *f)
+{
+	enum MHD_Result whole = MHD_destroy_post_processor(f->parser);
+
+	f->parser = NULL;
+	return whole == MHD_YES;
 }
 
 struct serve_form *rest_form_free(struct serve_form *f)

@@ -239,7 +239,7 @@ void rest_upload_finish(struct serve_request *req)
 
 	if (u->too_large)
 		code = SERVE_TOO_LARGE;
-	else if (u->form && !u->saw_file)
+	else if (u->form && (!rest_form_end(u->form) || !u->saw_file))
 		code = SERVE_INVALID_REQUEST;
 	else
 		code = commit(u, id);

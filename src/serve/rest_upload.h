@@ -34,4 +34,6 @@ void rest_upload_write(struct rest_upload *u, const char *p, size_t n);
 /* NULL when out of memory or when the request is no multipart form. */
 struct serve_form *rest_form_new(struct rest_upload *u);
 void rest_form_data(struct serve_form *f, const char *p, size_t n);
+/* No more comes; once. True: the body was whole, its closing boundary too. */
+bool rest_form_end(struct serve_form *f);
 struct serve_form *rest_form_free(struct serve_form *f);
