@@ -2,9 +2,11 @@
 /*
  * Resumable uploads, TUS 1.0.0 (API §6). Errors are plain text, except those of tokens.
  *
- *	state      file in uploads/   offset
- *	begun      yes                its length
- *	finished   no (it is stored)  the upload's length
+ *	state      file in uploads/   row in finished_uploads   offset
+ *	begun      yes                no                        its length
+ *	finished   no (it is stored)  yes, with the object's    the upload's length
+ *	neither    no                 no                        a crash in between: gone at the next
+ *start
  */
 #include "rest_tus.h"
 
@@ -329,14 +331,13 @@ void rest_tus_create_finish(struct serve_request *req)
 
 /* --- an upload that is there -------------------------------------------------------------- */
 
-/* Finds it by the id in the path and opens its file; answers when it is not there. */
+/* Finds it by the id in the path; answers when it is not there. */
 static bool find_upload(struct rest_tus *t)
 {
 	struct serve_request *req = t->req;
 	struct serve_service *s = &req->app->service;
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf name, want;
 	const char *slash;
-	struct stat st;
 
 	supafs_buf_init(&name, REST_TEXT_MAX);
 	supafs_buf_init(&want, REST_TEXT_MAX);
@@ -357,13 +358,21 @@ static bool find_upload(struct rest_tus *t)
 		rest_text(req, 410, "The file for this url no longer exists\n");
 		return false;
 	}
-	t->fd = serve_upload_file_open(&s->blobs, t->upload->id.p);
-	t->finished = t->fd == -ENOENT;
+	return true;
+}
+
+/* Its bytes so far; with the lock. */
+static bool open_upload(struct rest_tus *t)
+{
+	struct stat st;
+
+	t->finished = t->upload->finished;
 	t->offset = t->upload->length;
 	if (t->finished)
 		return true;
+	t->fd = serve_upload_file_open(&t->req->app->service.blobs, t->upload->id.p);
 	if (t->fd < 0 || fstat(t->fd, &st) < 0) {
-		rest_text(req, 500, "Internal Server Error");
+		rest_text(t->req, 500, "Internal Server Error");
 		return false;
 	}
 	t->offset = (uint64_t)st.st_size;
@@ -381,10 +390,7 @@ static bool hold_upload(struct rest_tus *t)
 		return false;
 	}
 	free(supafs_steal(&t->upload));
-	if (t->fd >= 0)
-		(void)close(t->fd);
-	t->fd = -1;
-	return find_upload(t);
+	return find_upload(t) && open_upload(t);
 }
 
 /* A length that comes with a later request. */

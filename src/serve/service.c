@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "supafs/util/cleanup.h"
 
@@ -138,6 +139,25 @@ static void expire_uploads(struct serve_service *s, int64_t before_us)
 		(void)sqlite3_bind_int64(stmt, 1, before_us);
 		(void)sqlite3_step(stmt);
 	}
+	(void)serve_conn_run(c, SERVE_SQL_UPLOAD_TIDY);
+}
+
+/* Unfinished uploads whose file was on its way to become an object: that object is not there. */
+static int forget_fileless(struct serve_service *s, const struct versions *uploads)
+{
+	for (size_t i = 0; i < uploads->n; i++) {
+		char id[UUID_LEN + 1];
+		int fd;
+
+		memcpy(id, uploads->list[i], UUID_LEN);
+		id[UUID_LEN] = '\0';
+		fd = serve_upload_file_open(&s->blobs, id);
+		if (fd >= 0)
+			(void)close(fd);
+		else if (fd == -ENOENT && serve_resumable_forget(s, supafs_str_of(id)) != SERVE_OK)
+			return -EIO;
+	}
+	return 0;
 }
 
 int serve_service_recover(struct serve_service *s)
@@ -155,6 +175,8 @@ int serve_service_recover(struct serve_service *s)
 	serve_conn_put(c);
 	if (r == 0)
 		r = serve_blobs_sweep(&s->blobs, named, v);
+	if (r >= 0)
+		r = forget_fileless(s, &v[1]);
 	free(v[0].list);
 	free(v[1].list);
 	return r < 0 ? r : 0;

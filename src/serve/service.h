@@ -41,7 +41,8 @@ struct serve_service {
 	int64_t tus_expiry_us; /* life of an unfinished resumable upload */
 };
 
-/* Removes what a crash left: bodies without a row, and expired uploads. 0 or -errno. */
+/* Removes what a crash left: bodies without a row, uploads without a file, and expired ones. 0 or
+ * -errno. */
 int serve_service_recover(struct serve_service *s);
 
 /* --- buckets ------------------------------------------------------------ */
@@ -120,6 +121,7 @@ struct serve_put {
 	struct supafs_str version, etag;
 	uint64_t size;
 	int64_t now_us;
+	bool finishes; /* the resumable upload `version`, in the same transaction */
 };
 
 /* Makes a stored body the object's current version, atomically; the old body is removed. On
@@ -163,6 +165,7 @@ struct serve_resumable {
 	struct supafs_str meta;   /* p NULL: none */
 	struct supafs_str header; /* Upload-Metadata as it came */
 	bool deferred;            /* the length is not known yet */
+	bool finished;            /* it has become an object */
 	uint64_t length;
 	int64_t created_us;
 };

@@ -61,18 +61,13 @@ static struct serve_bucket *dup_bucket(const struct serve_bucket *b)
 	return copy;
 }
 
-enum serve_code serve_bucket_get(struct serve_service *s, const struct serve_actor *actor,
-	struct supafs_str id, struct serve_bucket **ret_bucket)
+static enum serve_code get_bucket(
+	struct serve_conn *c, struct supafs_str id, struct serve_bucket **ret_bucket)
 {
-	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = NULL;
+	sqlite3_stmt *stmt = c ? serve_conn_sql(c, SERVE_SQL_BUCKET_GET) : NULL;
 	struct serve_bucket b, *copy;
-	sqlite3_stmt *stmt;
 	int r;
 
-	if (!allowed(s, actor, SERVE_OP_SELECT, id))
-		return SERVE_NO_SUCH_BUCKET;
-	c = serve_db_reader(s->db);
-	stmt = c ? serve_conn_sql(c, SERVE_SQL_BUCKET_GET) : NULL;
 	if (!stmt)
 		return SERVE_DATABASE;
 	serve_bind_str(stmt, 1, id);
@@ -85,6 +80,17 @@ enum serve_code serve_bucket_get(struct serve_service *s, const struct serve_act
 		return SERVE_INTERNAL;
 	*ret_bucket = copy;
 	return SERVE_OK;
+}
+
+enum serve_code serve_bucket_get(struct serve_service *s, const struct serve_actor *actor,
+	struct supafs_str id, struct serve_bucket **ret_bucket)
+{
+	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = NULL;
+
+	if (!allowed(s, actor, SERVE_OP_SELECT, id))
+		return SERVE_NO_SUCH_BUCKET;
+	c = serve_db_reader(s->db);
+	return get_bucket(c, id, ret_bucket);
 }
 
 enum serve_code serve_bucket_list(struct serve_service *s, const struct serve_actor *actor,
@@ -146,15 +152,18 @@ enum serve_code serve_bucket_create(
 enum serve_code serve_bucket_update(struct serve_service *s, const struct serve_actor *actor,
 	struct supafs_str id, const struct serve_bucket_change *change)
 {
-	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = NULL;
 	supafs_autofree struct serve_bucket *b = NULL;
-	enum serve_code code = serve_bucket_get(s, actor, id, &b);
+	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = NULL;
+	enum serve_code code;
 	sqlite3_stmt *stmt;
 
+	if (!allowed(s, actor, SERVE_OP_SELECT | SERVE_OP_UPDATE, id))
+		return SERVE_NO_SUCH_BUCKET;
+	/* What stays as it is must not be older than another update's end. */
+	c = serve_db_writer(s->db);
+	code = get_bucket(c, id, &b);
 	if (code != SERVE_OK)
 		return code;
-	if (!allowed(s, actor, SERVE_OP_UPDATE, id))
-		return SERVE_NO_SUCH_BUCKET;
 	if (change->set_public)
 		b->is_public = change->is_public;
 	if (change->set_limit) {
@@ -165,7 +174,6 @@ enum serve_code serve_bucket_update(struct serve_service *s, const struct serve_
 	}
 	if (change->set_mime)
 		b->mime = change->mime;
-	c = serve_db_writer(s->db);
 	stmt = serve_conn_sql(c, SERVE_SQL_BUCKET_UPDATE);
 	if (!stmt)
 		return SERVE_DATABASE;

@@ -189,6 +189,29 @@ static enum serve_code look_before(struct serve_conn *c, struct supafs_str bucke
 	return SERVE_OK;
 }
 
+/* Together with the object's row, else a crash in between would leave a finished upload without an
+ * object, or the other way round. */
+static enum serve_code commit_row(
+	struct serve_conn *c, const struct serve_put *put, const char id[SERVE_UUID_SIZE])
+{
+	sqlite3_stmt *stmt;
+	enum serve_code code;
+
+	if (!put->finishes)
+		return upsert_row(c, put, id);
+	if (serve_conn_run(c, SERVE_SQL_BEGIN) < 0)
+		return SERVE_DATABASE;
+	code = upsert_row(c, put, id);
+	stmt = code == SERVE_OK ? serve_conn_sql(c, SERVE_SQL_UPLOAD_FINISH) : NULL;
+	if (stmt) {
+		serve_bind_str(stmt, 1, put->version);
+		if (sqlite3_step(stmt) == SQLITE_DONE && serve_conn_run(c, SERVE_SQL_COMMIT) == 0)
+			return SERVE_OK;
+	}
+	(void)serve_conn_run(c, SERVE_SQL_ROLLBACK);
+	return code == SERVE_OK ? SERVE_DATABASE : code;
+}
+
 enum serve_code serve_object_commit(
 	struct serve_service *s, const struct serve_put *put, char ret_id[SERVE_UUID_SIZE])
 {
@@ -199,7 +222,7 @@ enum serve_code serve_object_commit(
 	if (code == SERVE_OK)
 		code = look_before(c, put->bucket, put->key, old, id);
 	if (code == SERVE_OK)
-		code = upsert_row(c, put, id);
+		code = commit_row(c, put, id);
 	serve_conn_put(c);
 	if (code != SERVE_OK) {
 		serve_blob_remove(&s->blobs, put->version.p);
@@ -446,25 +469,54 @@ static enum serve_code move_row(struct serve_conn *c, const struct serve_actor *
 	return sqlite3_step(stmt) == SQLITE_DONE ? SERVE_OK : SERVE_DATABASE;
 }
 
+static bool onto_itself(const struct serve_transfer *t)
+{
+	return supafs_str_eq(t->from_bucket, t->to_bucket) && supafs_str_eq(t->from_key, t->to_key);
+}
+
+/* The row gets its new name and `version`, a second name of the body `from`; *ret_again: the source
+ * has another body by now. */
+static enum serve_code move_to(struct serve_service *s, const struct serve_actor *actor,
+	const struct serve_transfer *t, const char *from, const char *version, bool *ret_again)
+{
+	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = serve_db_writer(s->db);
+	char old[SERVE_UUID_SIZE];
+	enum serve_code code = check_move(s, actor, c, t, old);
+
+	if (code != SERVE_OK || onto_itself(t))
+		return code;
+	*ret_again = strcmp(old, from) != 0;
+	return *ret_again ? SERVE_INTERNAL : move_row(c, actor, t, version);
+}
+
+/* The second name is made before the writer is taken: where links are not possible it is a copy of
+ * the whole body, and every other change would wait for that. */
 enum serve_code serve_object_move(
 	struct serve_service *s, const struct serve_actor *actor, const struct serve_transfer *t)
 {
-	supafs_cleanup(serve_conn_cleanup) struct serve_conn *c = NULL;
-	char old[SERVE_UUID_SIZE], version[SERVE_UUID_SIZE];
-	enum serve_code code;
+	enum serve_code code = SERVE_INTERNAL;
+	bool again = true;
 
 	if (!serve_key_valid(t->to_key))
 		return SERVE_INVALID_KEY;
-	c = serve_db_writer(s->db);
-	code = check_move(s, actor, c, t, old);
-	if (code != SERVE_OK)
-		return code;
-	if (supafs_str_eq(t->from_bucket, t->to_bucket) && supafs_str_eq(t->from_key, t->to_key))
-		return SERVE_OK;
-	supafs_random_uuid(version);
-	if (serve_blob_copy(&s->blobs, old, version) < 0)
-		return SERVE_INTERNAL;
-	code = move_row(c, actor, t, version);
-	serve_blob_remove(&s->blobs, code == SERVE_OK ? old : version);
+	for (int i = 0; again && i < LOOKS; i++) {
+		supafs_autofree struct serve_object *o = NULL;
+		char version[SERVE_UUID_SIZE] = "";
+		int r = 0;
+
+		again = false;
+		(void)serve_object_find(s, NULL, t->from_bucket, t->from_key, &o);
+		if (o && !onto_itself(t)) {
+			supafs_random_uuid(version);
+			r = serve_blob_copy(&s->blobs, o->version.p, version);
+			if (r < 0 && r != -ENOENT)
+				return SERVE_INTERNAL;
+		}
+		code = move_to(s, actor, t, o && r == 0 ? o->version.p : "", version, &again);
+		if (code == SERVE_OK && version[0])
+			serve_blob_remove(&s->blobs, o->version.p);
+		else if (version[0] && r == 0)
+			serve_blob_remove(&s->blobs, version);
+	}
 	return code;
 }

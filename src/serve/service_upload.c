@@ -105,6 +105,7 @@ enum serve_code serve_resumable_get(
 		.cache_control = serve_column_str(stmt, 6),
 		.header = serve_column_str(stmt, 8),
 		.created_us = sqlite3_column_int64(stmt, 9),
+		.finished = sqlite3_column_int(stmt, 10) != 0,
 	};
 	if (sqlite3_column_type(stmt, 7) != SQLITE_NULL)
 		u.meta = serve_column_str(stmt, 7);
@@ -166,6 +167,7 @@ enum serve_code serve_resumable_finish(
 		.meta = u->meta,
 		.version = u->id,
 		.now_us = serve_now_us(),
+		.finishes = true,
 	};
 	enum serve_code code = SERVE_INTERNAL;
 	struct stat st;
@@ -177,8 +179,7 @@ enum serve_code serve_resumable_finish(
 		put.etag = supafs_str_of(etag);
 		code = serve_object_commit(s, &put, NULL);
 	}
-	/* The row of an upload stays: the real server answers HEAD of a finished one. Not of one
-	 * that failed: without its file it would look like that. */
+	/* The row of an upload stays: the real server answers HEAD of a finished one. */
 	if (code != SERVE_OK)
 		(void)serve_resumable_forget(s, u->id);
 	return code;

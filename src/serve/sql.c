@@ -21,6 +21,7 @@ const char serve_sql_schema[] =
 	" id TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
 	" length INTEGER, mime TEXT NOT NULL, cache_control TEXT NOT NULL, meta TEXT,"
 	" header TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS finished_uploads(id TEXT PRIMARY KEY) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS policies("
 	" role TEXT NOT NULL, bucket TEXT NOT NULL, pattern TEXT NOT NULL, ops INTEGER NOT NULL,"
 	" PRIMARY KEY(role, bucket, pattern)) WITHOUT ROWID;";
@@ -81,11 +82,15 @@ const char *const serve_sql_text[SERVE_SQL__COUNT] = {
 		"INSERT INTO uploads(id,bucket,name,owner,length,mime,cache_control,meta,header,created)"
 		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
 	[SERVE_SQL_UPLOAD_GET] =
-		"SELECT id,bucket,name,owner,length,mime,cache_control,meta,header,created"
-		" FROM uploads WHERE id=?1",
+		"SELECT id,bucket,name,owner,length,mime,cache_control,meta,header,created,"
+		" EXISTS(SELECT 1 FROM finished_uploads WHERE id=?1) FROM uploads WHERE id=?1",
+	[SERVE_SQL_UPLOAD_FINISH] = "INSERT INTO finished_uploads(id) VALUES(?1)",
 	[SERVE_SQL_UPLOAD_SET_LENGTH] = "UPDATE uploads SET length=?2 WHERE id=?1",
 	[SERVE_SQL_UPLOAD_DELETE] = "DELETE FROM uploads WHERE id=?1",
-	[SERVE_SQL_UPLOAD_IDS] = "SELECT id FROM uploads",
+	[SERVE_SQL_UPLOAD_IDS] =
+		"SELECT id FROM uploads WHERE id NOT IN (SELECT id FROM finished_uploads)",
+	[SERVE_SQL_UPLOAD_TIDY] =
+		"DELETE FROM finished_uploads WHERE id NOT IN (SELECT id FROM uploads)",
 	[SERVE_SQL_POLICY_INSERT] =
 		"INSERT INTO policies(role,bucket,pattern,ops) VALUES(?1,?2,?3,?4)"
 		" ON CONFLICT(role,bucket,pattern) DO UPDATE SET ops=excluded.ops",

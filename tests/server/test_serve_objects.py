@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -157,6 +158,56 @@ def forms(tap):
                   "InvalidMimeType", "a type that is not taken")
         tap.equal(s.json("POST", "/object/list-v2/small", {})[2]["objects"], [],
                   "nothing is left of refused ones")
+        whole = form([], DATA)
+        for cut in (2, 4, 8, len(whole) // 2):
+            tap.equal(code(s.request("POST", "/object/b/cut", whole[:-cut], kind)) if cut > 2 else
+                      s.request("POST", "/object/b/no-line-end", whole[:-cut], kind)[0],
+                      "InvalidRequest" if cut > 2 else 200, "a form without its last %d bytes" % cut)
+        tap.equal(s.request("GET", "/object/authenticated/b/cut")[0], 400, "is not stored")
+        second = form([], b"second" * 50000, type="image/y")
+        for first in (DATA, DATA * 300, b"f"):
+            body = form([], first, type="image/x")[:-len("--\r\n")] + b"\r\n" + second[len("--xyz\r\n"):]
+            tap.equal(s.request("PUT", "/object/b/two", body, kind)[0], 200, "a form with two files")
+            tap.equal(s.get("two"), first, "the first one is taken (%d bytes)" % len(first))
+        tap.equal(s.json("GET", "/object/info/authenticated/b/two")[2]["content_type"], "image/x",
+                  "with its type")
+
+
+def concurrent_changes(tap):
+    """Of two updates of a bucket that change different members none is lost."""
+    with Server("--bucket", "b") as s:
+        lost = 0
+        for i in range(1, 60):
+            changes = [{"public": i % 2 == 0}, {"file_size_limit": 1000 + i}, {"allowed_mime_types": ["a/x%d" % i]}]
+            start = threading.Barrier(len(changes))
+
+            def one(change):
+                start.wait()
+                s.json("PUT", "/bucket/b", change)
+            threads = [threading.Thread(target=one, args=(c,)) for c in changes]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            now = s.json("GET", "/bucket/b")[2]
+            lost += any(now[k] != v for c in changes for k, v in c.items())
+        tap.equal(lost, 0, "concurrent updates of a bucket")
+        # A move while the source is overwritten: one whole version, under one name.
+        s.json("PUT", "/bucket/b", {"file_size_limit": None, "allowed_mime_types": None})
+        bad = []
+        for i in range(40):
+            s.put("m", b"%03d" % i * 1000)
+            writer = threading.Thread(target=lambda i=i: s.put("m", b"%03d" % (i + 500) * 1000))
+            writer.start()
+            status = s.json("POST", "/object/move", {"bucketId": "b", "sourceKey": "m", "destinationKey": "to%d" % i})[0]
+            writer.join()
+            data = s.get("to%d" % i) if status == 200 else b""
+            if status != 200 or data != data[:3] * 1000:
+                bad.append((i, status, data[:9]))
+        tap.equal(bad, [], "moves beside overwrites")
+        names = {o["name"] for o in s.json("POST", "/object/list-v2/b", {"limit": 1000})[2]["objects"]}
+        files = sum(len(f) for _, _, f in os.walk(os.path.join(s.dir, "objects")))
+        tap.equal(files, len(names), "and no body is left over")
 
 
 def copies(tap):
@@ -253,4 +304,4 @@ def odd_requests(tap):
 
 
 if __name__ == "__main__":
-    run_tests([ranges, etag_kinds, uploads, forms, copies, signed, odd_requests])
+    run_tests([ranges, etag_kinds, uploads, forms, concurrent_changes, copies, signed, odd_requests])

@@ -176,6 +176,25 @@ def signed(tap):
                "not for another key")
 
 
+def crash_at_the_end(tap):
+    """kill -9 when the file has become a body, and its object is not there yet: the upload is gone, not finished."""
+    with Server("--bucket", "b") as s:
+        path = path_of(create(s, "k", len(DATA)))
+        patch(s, path, 0, DATA[:-1])
+        done = path_of(create(s, "done", 3))
+        patch(s, done, 0, b"abc")
+        s.kill()
+        [version] = os.listdir(os.path.join(s.dir, "uploads"))
+        with open(os.path.join(s.dir, "uploads", version), "ab") as f:
+            f.write(DATA[-1:])
+        os.rename(os.path.join(s.dir, "uploads", version), os.path.join(s.dir, "objects", version[:2], version))
+        s.start()
+        tap.equal(head(s, path)[0], 404, "an upload whose file is not there is not finished")
+        tap.equal(s.request("GET", "/object/authenticated/b/k")[0], 400, "as its object is not")
+        tap.equal(head(s, done)[1].get("upload-offset"), "3", "a finished one is still known")
+        tap.equal(s.get("done"), b"abc", "with its object")
+
+
 def expiry(tap):
     with Server("--bucket", "b", "--tus-expiry", "1") as s:
         answer = create(s, "k", 10)
@@ -191,4 +210,4 @@ def expiry(tap):
 
 
 if __name__ == "__main__":
-    run_tests([resume, lengths, lowered_limit, failed_end, take_over, signed, expiry])
+    run_tests([resume, lengths, lowered_limit, failed_end, take_over, signed, crash_at_the_end, expiry])
