@@ -133,6 +133,7 @@ struct page {
 	struct walk *w;
 	struct supafs_str prefix; /* with the mount's root */
 	bool advanced;
+	int refused; /* why the rest of the page was not taken, or no further page is */
 };
 
 /* Only the key of the folder itself may come twice: as its marker and as an empty segment. */
@@ -192,14 +193,13 @@ static int page_add_locked(struct supafs_catalog *c, struct walk *w, struct supa
 	return r == 0 && too_large_locked(c, w) ? -ENOMEM : r;
 }
 
-static int on_entry(void *ctx, const struct supafs_entry *e)
+static int take_entry_locked(struct supafs_catalog *c, struct page *p, const struct supafs_entry *e)
+	SUPAFS_REQUIRES(c->lock);
+static int take_entry_locked(struct supafs_catalog *c, struct page *p, const struct supafs_entry *e)
 {
-	struct page *p = ctx;
-	struct supafs_catalog *c = p->c;
 	struct walk *w = p->w;
 	struct supafs_str seg;
 
-	SUPAFS_SCOPED_LOCK(&c->lock);
 	if (e->key.n > WALK_KEY_MAX) {
 		w->l->hidden++;
 		return 0;
@@ -224,8 +224,19 @@ static int on_entry(void *ctx, const struct supafs_entry *e)
 	return -EPROTO;
 }
 
+static int on_entry(void *ctx, const struct supafs_entry *e)
+{
+	struct page *p = ctx;
+
+	SUPAFS_SCOPED_LOCK(&p->c->lock);
+	p->refused = take_entry_locked(p->c, p, e);
+	return p->refused;
+}
+
+/* One page into the walk's listing. `*ret_refused` is set when it cannot be asked for again: a part
+ * of it is in the listing. */
 static int fetch(struct supafs_catalog *c, struct walk *w, struct supafs_call *call, bool *ret_more,
-	struct supafs_fault *fault)
+	int *ret_refused, struct supafs_fault *fault)
 {
 	struct page p = {.c = c, .w = w};
 	struct supafs_cursor cursor = w->cursor; /* ours alone while fetching */
@@ -239,13 +250,15 @@ static int fetch(struct supafs_catalog *c, struct walk *w, struct supafs_call *c
 
 	if (r == 0)
 		r = c->store->ops->list(c->store, call, &args, &cursor, ret_more, fault);
-	if (r < 0)
-		return r;
-	w->blanks = p.advanced ? 0 : w->blanks + 1;
-	if (*ret_more && w->blanks > PROBE_PAGES)
-		return -EPROTO;
-	w->cursor = cursor;
-	return 0;
+	if (r == 0) {
+		w->blanks = p.advanced ? 0 : w->blanks + 1;
+		if (*ret_more && w->blanks > PROBE_PAGES)
+			r = p.refused = -EPROTO;
+		else
+			w->cursor = cursor;
+	}
+	*ret_refused = p.refused;
+	return r;
 }
 
 static int finish_locked(struct supafs_catalog *c, struct walk *w) SUPAFS_REQUIRES(c->lock);
@@ -275,6 +288,7 @@ static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct sup
 	struct supafs_fault *fault)
 {
 	bool more = false;
+	int refused = 0;
 	int r;
 
 	assert(!w->fetching && !w->done && w->error == 0);
@@ -282,19 +296,17 @@ static int walk_page_locked(struct supafs_catalog *c, struct walk *w, struct sup
 		w->stale = true;
 	w->fetching = true;
 	supafs_mutex_unlock(&c->lock);
-	r = fetch(c, w, call, &more, fault);
+	r = fetch(c, w, call, &more, &refused, fault);
 	supafs_mutex_lock(&c->lock);
 	w->fetching = false;
 	if (r == 0) {
 		w->ahead_failed = false;
 		w->fresh_until = catalog_expiry(c);
 		if (!more)
-			r = finish_locked(c, w);
+			r = refused = finish_locked(c, w);
 	}
-	/* Part of the page may be in the listing, so it cannot be asked for again. */
-	if (r == -EPROTO || r == -ENOMEM)
-		w->error = r;
-	if (r == -EPROTO && fault->class == SUPAFS_FAULT_NONE)
+	w->error = refused;
+	if (refused == -EPROTO)
 		(void)protocol_fault(fault, no_advance);
 	if (w->too_large)
 		too_large_fault(fault);

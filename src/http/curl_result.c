@@ -132,13 +132,19 @@ static const char *override_text(int r)
 	}
 }
 
+/* A header line above curl's own bound (100 KiB) is "out of memory" to it. */
+static bool line_too_long(const struct supafs_transfer *t, CURLcode code)
+{
+	return code == CURLE_OUT_OF_MEMORY && t->reply->status > 0 && !t->final_headers;
+}
+
 static void set_text(struct supafs_transfer *t, CURLcode code, int override)
 {
 	const char *text = t->curl_error;
 
 	if (override != 0)
 		text = override_text(override);
-	else if (t->error == -EPROTO)
+	else if (t->error == -EPROTO || line_too_long(t, code))
 		text = "the server's headers or body are larger than supafs accepts";
 	else if (t->repeat_refused)
 		text = "the connection broke before the server answered";
@@ -164,6 +170,8 @@ int supafs_curl_result(struct supafs_transfer *t, CURLcode code, int override)
 		return 0;
 	if (r == 0)
 		r = t->error != 0 ? t->error : errno_of(t->easy, code);
+	if (r == -ENOMEM && line_too_long(t, code))
+		r = -EPROTO;
 	/* To curl, headers that end with the connection are complete. */
 	if (r == 0 && !t->final_headers)
 		r = -ECONNRESET;

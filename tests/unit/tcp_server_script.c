@@ -129,6 +129,21 @@ static bool huge_headers(struct tcp_conn *c)
 	return false;
 }
 
+/* One line, longer than curl takes. */
+static bool long_header(struct tcp_conn *c)
+{
+	char piece[1024];
+
+	memset(piece, 'x', sizeof(piece));
+	if (!tcp_sends(c, OK_HEAD "X-Long: "))
+		return false;
+	for (int i = 0; i < 200; i++) {
+		if (!tcp_send(c, piece, sizeof(piece)))
+			return false;
+	}
+	return tcp_sends(c, "\r\nContent-Length: 0\r\n\r\n");
+}
+
 static bool endless(struct tcp_conn *c, const char *head)
 {
 	char chunk[4096 + 8] = "1000\r\n";
@@ -281,6 +296,7 @@ bool tcp_script(struct tcp_conn *c)
 		{"/drip", drip},
 		{"/trickle", trickle},
 		{"/huge-headers", huge_headers},
+		{"/long-header", long_header},
 		{"/endless", endless_body},
 		{"/endless-error", endless_error},
 		{"/large-error", large_error},

@@ -227,6 +227,29 @@ static void error_in_the_middle(void **state)
 	(void)supafs_dir_free(d);
 }
 
+/* A reply that is no HTTP, or too long, is the line's trouble: the walk goes on at the same page.
+ */
+static void broken_reply_in_the_middle(void **state)
+{
+	static const int errors[] = {-EPROTO, -ENOMEM};
+	struct fix *x = *state;
+
+	add_many(x, "", 2500);
+	for (unsigned i = 0; i < 2; i++) {
+		struct supafs_dir *d = fix_open(x, "");
+		uint64_t off = 0;
+
+		x->store.error = errors[i];
+		assert_int_equal(supafs_dir_next(d, &x->call, &off, &x->ent, &x->fault), errors[i]);
+		assert_string_equal(x->fault.text, "scripted");
+		while (supafs_dir_next(d, &x->call, &off, &x->ent, &x->fault) > 0)
+			continue;
+		assert_int_equal(off, 2500);
+		(void)supafs_dir_free(d);
+		fix_advance_ms(x, TTL_MS + 1);
+	}
+}
+
 static void cancelled_call(void **state)
 {
 	struct fix *x = *state;
@@ -565,6 +588,7 @@ int main(void)
 		T(two_handles_share_a_walk),
 		T(stalled_walk_is_not_kept),
 		T(error_in_the_middle),
+		T(broken_reply_in_the_middle),
 		T(cancelled_call),
 		T(unread_handle),
 		T(pages_that_do_not_advance),
