@@ -18,6 +18,7 @@ static void check_reply(const struct supafs_http_reply *r)
 {
 	FUZZ_CHECK(r->content_length == UINT64_MAX || r->content_length <= INT64_MAX);
 	FUZZ_CHECK(r->upload_offset == UINT64_MAX || r->upload_offset <= INT64_MAX);
+	FUZZ_CHECK(r->upload_length == UINT64_MAX || r->upload_length <= INT64_MAX);
 	FUZZ_CHECK(r->retry_after_ms >= -1 && r->retry_after_ms <= 3600000);
 	if (r->has_range)
 		FUZZ_CHECK(r->range_first <= r->range_last && r->range_last < r->range_total);
