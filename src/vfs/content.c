@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
- * The state of a file's content.
+ * The state of a file's content. What of it the journal promises: journal.h, docs/writeback.md.
  *
- * | state     | spool            | server          | on write       | on last close       | on
- *fsync |
- * |-----------|------------------|-----------------|----------------|---------------------|----------|
- * | clean     | none             | has it          | → dirty (base) | –                   | – | |
- *saved     | complete         | has it          | → dirty        | spool goes → clean  | –        |
- * | dirty     | over base        | old or nothing  | stay           | → uploading, wait;  | the
- *same | |           |                  |                 |                | temp. name → held   | |
- * | reference | none; ref: which | old or nothing  | → dirty (base  | → uploading (copy)  | the
- *same | |           | object it equals |                 |  = the ref)    |                     | |
- * | held      | as dirty         | old or nothing  | → dirty        | stay until renamed  | local |
- * |           |                  |                 |                | or unmounted        | | |
- *queued    | as dirty or ref  | old or nothing  | → dirty        | –                   | waits    |
- * | uploading | being sent       | not yet         | waits; nobody  | waits               | waits |
- * |           |                  |                 | else does:     |                     | | | |
- *|                 | stopped→ dirty |                     |          | | failed    | kept | old or
- *nothing  | → dirty        | → uploading         | → upl.   |
- *
- *	uploading → saved (bytes) or clean (reference), → failed, → dirty when it was stopped.
+ * | state     | body            | record  | server         | on write       | on close          | on fsync |
+ * |-----------|-----------------|---------|----------------|----------------|-------------------|----------|
+ * | clean     | none            | none    | has it         | → dirty (base) | –                 | –        |
+ * | saved     | spool, complete | none    | has it         | → dirty        | spool → clean     | –        |
+ * | dirty     | spool over base | none or | old or nothing | stay           | → uploading, wait | → upl.;  |
+ * |           |                 | older   |                |                | write-back → que- | temp. →  |
+ * |           |                 |         |                |                | ued; temp. → held | held     |
+ * | reference | ref: the object | as      | old or nothing | → dirty (base  | as dirty: a copy  | → upl.   |
+ * |           | that it equals  | dirty   |                | = the ref)     |                   |          |
+ * | held      | spool or ref    | current | old or nothing | → dirty        | until renamed or  | –        |
+ * |           |                 |         |                |                | unmounted         |          |
+ * | queued    | spool or ref    | current | old or nothing | → dirty        | without write-    | → upl.   |
+ * |           |                 |         |                |                | back → uploading  |          |
+ * | uploading | being sent      | any     | not yet        | waits; in the  | waits             | waits    |
+ * |           |                 |         |                | background:    |                   |          |
+ * |           |                 |         |                | stopped        |                   |          |
+ * | failed    | spool or ref    | current | old or nothing | → dirty        | → upl. or queued  | → upl.   |
+ */
+/* clang-format on */
+/*
+ *	uploading → saved (bytes) or clean (reference); → failed; stopped: → what it was before.
+ *	failed → uploading by itself when what failed may pass (queue.h).
+ *	"current" is as far as the journal can be written (else none), and not for what a dead
+ *	process left dirty: that was never closed. A write to a content with a record leaves the
+ *	promised bytes alone, whatever the state.
  *	A write is among `writers` while it runs; an upload begins when there are none, so it sends
- *	what the spool held at its beginning.
+ *	what the spool held at its beginning. A claim keeps both away for a moment of local work.
  *	"saved" lives as long as the content has users, so that reading back or writing on
  *	after an fsync fetches nothing.
  *	A content without a name (unlinked) keeps its state for its handles and is never sent.
@@ -29,10 +37,11 @@
  *	`meta` under attrs_wait, and go with the next upload or as one copy onto itself.
  *
  * Invariants (valid_locked):
- *	spool ⇔ state is saved, dirty, held, or (queued, uploading, failed without ref)
- *	ref   ⇔ state is reference, or (queued, uploading, failed without spool)
+ *	spool ⇔ state is saved, dirty, or (held, queued, uploading, failed without ref)
+ *	ref   ⇔ state is reference, or (held, queued, uploading, failed without spool)
  *	uploading attributes only: neither; missing bytes ⇒ base; attrs_wait ⇒ clean or saved or
  *	uploading; pending ⇒ not clean, not saved, has a name
+ *	record ⇒ not clean, not saved; current record ⇒ no writers
  */
 #include "content.h"
 
