@@ -39,12 +39,21 @@ struct owned {
 	bool needed;
 };
 
+/* A record as far as the sorting out needs it. */
+struct facts {
+	struct supafs_journal_found found;
+	bool spool, inlined;
+	char spool_name[SUPAFS_SPOOL_NAME];
+};
+
 struct scan {
 	struct supafs_journal *j;
 	struct seen *seen;
 	size_t seen_n, seen_cap;
 	struct owned *owned;
 	size_t owned_n, owned_cap;
+	struct facts *whole; /* of one id */
+	size_t whole_cap;
 	int lost_fd;
 	unsigned lost;
 };
@@ -53,6 +62,7 @@ static void scan_fini(struct scan *s)
 {
 	free(s->seen);
 	free(s->owned);
+	free(s->whole);
 	if (s->lost_fd >= 0)
 		(void)close(s->lost_fd);
 }
@@ -187,13 +197,6 @@ static int check_spool(struct scan *s, const struct supafs_journal_record *rec)
 	return 0;
 }
 
-/* A record as far as the sorting out needs it. */
-struct facts {
-	struct supafs_journal_found found;
-	bool spool, inlined;
-	char spool_name[SUPAFS_SPOOL_NAME];
-};
-
 /* Where keys are now; what is to come to them; what is to go. */
 static int rank_of(enum supafs_journal_kind kind)
 {
@@ -296,15 +299,16 @@ static int sort_out_whole(struct scan *s, const struct facts *f, size_t n, size_
 
 static int sort_out(struct scan *s, const struct seen *it, size_t n, size_t *cap)
 {
-	supafs_autofree struct facts *whole = calloc(n, sizeof(*whole));
 	size_t whole_n = 0;
 
-	if (!whole)
-		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		char name[SUPAFS_JOURNAL_NAME];
-		int r = facts_of(s, &it[i], &whole[whole_n]);
+		void *p = s->whole;
+		int r = grow(&p, whole_n, &s->whole_cap, sizeof(*s->whole));
 
+		s->whole = p;
+		if (r == 0)
+			r = facts_of(s, &it[i], &s->whole[whole_n]);
 		supafs_journal_file_name(it[i].id, it[i].number, name);
 		if (unusable(r))
 			r = lose(s, name);
@@ -313,7 +317,7 @@ static int sort_out(struct scan *s, const struct seen *it, size_t n, size_t *cap
 		if (r != 0)
 			return r;
 	}
-	return whole_n ? sort_out_whole(s, whole, whole_n, cap) : 0;
+	return whole_n ? sort_out_whole(s, s->whole, whole_n, cap) : 0;
 }
 
 static int sort_out_all(struct scan *s)

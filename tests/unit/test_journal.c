@@ -119,7 +119,7 @@ static void test_bad_spool(void **state)
 	struct supafs_journal_record gone = put(x, "gone", "1", 100000, 1);
 	struct supafs_journal_record cut = put(x, "cut", "2", 100000, 2);
 	struct supafs_journal_record link = put(x, "link", "3", 100000, 3);
-	struct supafs_journal_record open_ = put(x, "open", "4", 100000, 4);
+	struct supafs_journal_record readable = put(x, "open", "4", 100000, 4);
 	struct supafs_journal_record longer = put(x, "longer", "5", 100000, 5);
 	char path[PATH_MAX];
 	struct told t;
@@ -131,7 +131,7 @@ static void test_bad_spool(void **state)
 	(void)snprintf(path, sizeof(path), "%s/spool/%s", x->dir, link.map.name);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/etc/passwd", path), 0);
-	(void)snprintf(path, sizeof(path), "%s/spool/%s", x->dir, open_.map.name);
+	(void)snprintf(path, sizeof(path), "%s/spool/%s", x->dir, readable.map.name);
 	assert_int_equal(chmod(path, 0644), 0);
 	(void)snprintf(path, sizeof(path), "%s/spool/%s", x->dir, longer.map.name);
 	assert_int_equal(truncate(path, 200000), 0);

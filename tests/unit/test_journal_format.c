@@ -40,6 +40,7 @@ static void refuse_damage(const struct supafs_journal_record *rec)
 {
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf b, again;
 
+	supafs_buf_init(&again, 1);
 	format_to(rec, &b);
 	assert_int_equal(parse_copy(b.p, b.n, &again), 0);
 	assert_true(supafs_str_eq(supafs_buf_str(&b), supafs_buf_str(&again)));
