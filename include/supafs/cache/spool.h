@@ -92,9 +92,9 @@ struct supafs_spool_map {
 /* A copy of the map as it is now; *ret_ranges (= ret->ranges) is the caller's to free. */
 int supafs_spool_map(
 	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_ranges);
-/* Opens what an earlier process left: the file must be there, a plain file of ours (0600, one name),
- * at least as long as its last local byte; what is behind `map->size` is cut off. It is kept when
- * freed, until told otherwise. -ENOENT, -EBADMSG, -EMFILE, -ENOMEM, -EIO. */
+/* Opens what an earlier process left: the file must be there, a plain file of ours (0600, one
+ * name), at least as long as its last local byte; what is behind `map->size` is cut off. It is kept
+ * when freed, until told otherwise. -ENOENT, -EBADMSG, -EMFILE, -ENOMEM, -EIO. */
 int supafs_spool_reopen(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
 	struct supafs_spool **ret_spool);
 /* A second spool with the same content and map, in a file of its own (shared blocks where the
