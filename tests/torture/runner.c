@@ -6,7 +6,7 @@
 #define MOST_ALLOCATIONS 20000U
 #define MOST_PATHS       64
 
-static const struct fx_config plain = {.ttl_ms = UINT64_MAX, .real_clock = true};
+static const struct fx_config plain = {.ttl_ms = UINT64_MAX, .real_clock = true, .journal = true};
 
 static unsigned first_allocation(void)
 {
@@ -38,7 +38,8 @@ static bool run_once(const struct path *p, unsigned n, unsigned *errors)
 			print_message("# %s: after an error the same gives %d\n", p->name, r);
 		assert_int_equal(r, 0);
 	}
-	fx_quiet(x);
+	if (!p->unquiet)
+		fx_quiet(x);
 	if (p->check)
 		p->check(x);
 	if (p->finish)
@@ -74,7 +75,7 @@ static int tell_failure(void **state)
 	return 0;
 }
 
-int run_paths(const struct path *paths, size_t n)
+int run_paths(const struct path *paths, size_t n, const char *filter)
 {
 	struct CMUnitTest tests[MOST_PATHS];
 
@@ -84,5 +85,6 @@ int run_paths(const struct path *paths, size_t n)
 			.test_func = run_path,
 			.teardown_func = tell_failure,
 			.initial_state = (void *)(uintptr_t)&paths[i]};
+	cmocka_set_test_filter(filter);
 	return _cmocka_run_group_tests("torture", tests, n, NULL, NULL);
 }

@@ -14,7 +14,8 @@ struct path {
 	int (*act)(struct fx *x);     /* 0 or -errno; can be repeated after an error */
 	void (*check)(struct fx *x);  /* that it is truly done; NULL: `act` sees to that */
 	void (*finish)(struct fx *x); /* before the fixture ends; NULL: nothing */
+	bool unquiet;                 /* not waited for before the check: it ends the stack */
 };
 
-/* One cmocka test a path. */
-int run_paths(const struct path *paths, size_t n);
+/* One cmocka test a path. `filter`: only those whose name is so, with * and ?; NULL: all. */
+int run_paths(const struct path *paths, size_t n, const char *filter);
