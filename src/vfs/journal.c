@@ -350,6 +350,14 @@ void vfs_promise_refresh(struct supafs_vfs *v, struct vfs_node *node)
 	struct vfs_content *c = node->content;
 	bool current;
 
+	{
+		/* An earlier upload that has arrived has not brought this. */
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		if (c->promise && c->state != VFS_UPLOADING) {
+			c->promise->nonce[0] = '\0';
+			c->promise->look = false;
+		}
+	}
 	if (!v->cfg.journal || !vfs_promise_stands(c))
 		return;
 	hold_writers(c);

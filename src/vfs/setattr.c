@@ -93,12 +93,15 @@ int vfs_content_edit(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	int r;
 
 	while ((r = edit_once(v, c, edit, &idle)) == -EAGAIN) {
+		vfs_content_stop(c); /* in the background: it is begun again with the change */
 		r = vfs_content_wait(c, call);
 		if (r != 0)
-			return r;
+			break;
 	}
 	if (r == 0 && !idle)
 		vfs_promise_refresh(v, node);
+	if (r != 0 || !idle)
+		vfs_queue_look(v, node);
 	if (r != 0 || !idle || may_wait(v, node))
 		return r;
 	return vfs_content_settle(v, node, call, false, fault);
