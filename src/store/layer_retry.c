@@ -84,10 +84,16 @@ static int64_t draw_wait_ms(struct supafs_tries *t)
 	return t->fault->retry_after_ms > ms ? t->fault->retry_after_ms : ms;
 }
 
-static bool fits_deadline(const struct supafs_call *c, int64_t wait_ns)
+static bool fits_deadline(struct supafs_tries *t, int64_t wait_ns)
 {
-	return c->deadline_ns == SUPAFS_NEVER ||
-	       c->clock->mono_ns(c->clock) < c->deadline_ns - wait_ns;
+	const struct supafs_call *c = t->call;
+	const int64_t now = c->clock->mono_ns(c->clock);
+
+	if (t->since == 1 || t->give_up_ns == 0)
+		t->give_up_ns = c->timeout_ns > 0 ? now + c->timeout_ns : SUPAFS_NEVER;
+	if (t->give_up_ns != SUPAFS_NEVER && now >= t->give_up_ns - wait_ns)
+		return false;
+	return c->deadline_ns == SUPAFS_NEVER || now < c->deadline_ns - wait_ns;
 }
 
 /* After a try that failed: waits for the next one. False: there is none, *r is the result. */
@@ -104,7 +110,7 @@ static bool wait_for_next(struct supafs_tries *t, int *r)
 		return false;
 	ms = draw_wait_ms(t);
 	wait_ns = ms * SUPAFS_NS_PER_MS;
-	if (!fits_deadline(t->call, wait_ns))
+	if (!fits_deadline(t, wait_ns))
 		return false;
 	slept = supafs_call_sleep(t->call, wait_ns);
 	if (slept == -EINTR)

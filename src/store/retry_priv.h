@@ -31,7 +31,10 @@ struct supafs_tries {
 	unsigned total;             /* tries made */
 	unsigned since;             /* of them, since the last progress */
 	unsigned races;
-	bool ambiguous; /* one of them may have done it */
+	int64_t give_up_ns; /* no try begins after that: the time-out from the first failure since
+			       the last progress on. The call's own deadline moves on with each
+			       byte, also with those of a try that comes to nothing */
+	bool ambiguous;     /* one of them may have done it */
 };
 
 /* Earns the operation's share of the retry budget. */
