@@ -19,9 +19,11 @@ MIDDLE = 800_000
 
 class Op:
     """One operation. run(path, step) does it; step(function, …) is one system call and is timed.
-    `third`: what may also be at the server when it failed. `again`: run after a failure; None: run."""
+    `third`: what may also be at the server when it failed. `again`: run after a failure; None: run.
+    `later`: a success may be a promise in the journal, kept when the server is back."""
 
-    def __init__(self, name, kinds, before, after, run, want=None, third=(), again=None):
+    def __init__(self, name, kinds, before, after, run, want=None, third=(), again=None, later=False):
+        self.later = later
         self.name, self.kinds, self.before, self.after = name, kinds, before, after
         self.run, self.want, self.third, self.again = run, want, third, again or run
         self.changes = before != after
@@ -111,7 +113,7 @@ OPERATIONS = [
     Op("rename over", ("copy", "delete_one"), {"a": SMALL, "b": b"b"}, {"b": SMALL},
        lambda d, step: step(os.rename, d + "/a", d + "/b"), third=({"a": SMALL, "b": SMALL},)),
     Op("rename folder", ("move", "copy"), TREE, {"y" + k[1:]: v for k, v in TREE.items()},
-       lambda d, step: step(os.rename, d + "/x", d + "/y")),
+       lambda d, step: step(os.rename, d + "/x", d + "/y"), later=True),
     Op("mkdir", ("put",), {"keep": b"k"}, {"keep": b"k", "sub/" + KEEPER: b""},
        lambda d, step: step(os.mkdir, d + "/sub")),
     Op("rmdir", ("delete_one", "delete_many"), {"keep": b"k", "sub/" + KEEPER: b""}, {"keep": b"k"},

@@ -10,12 +10,14 @@ import contextlib
 import os
 import sys
 import threading
+import time
 
 import faultlib
 from faultlib import KEEPER, Outcome
 from mountlib import Mount, list_keys, need_fuse, run_tests, server
 
 TIMEOUT_S = 3
+PROMISE_S = 60  # what was promised is at the server so long after the end of the fault
 SLACK_S = 12  # a machine under load is slow, a hang is for ever
 QUICK = ["ttl=0", "connect_timeout=1s", "stall_timeout=1s", "retry_base=10ms", "retry_cap=200ms"]
 BURST = QUICK + ["timeout=30s"]
@@ -41,10 +43,12 @@ class Place:
     def close(self):
         os.close(self.fd)
 
+    def keys(self):
+        return [k[len(self.name) + 1:] for k in list_keys(self.s, self.m.bucket, self.name + "/")]
+
     def files(self):
         """What the server has, asked past the mount."""
-        keys = list_keys(self.s, self.m.bucket, self.name + "/")
-        found = {k[len(self.name) + 1:]: self.s.get(k, bucket=self.m.bucket) for k in keys}
+        found = {k: self.s.get(self.name + "/" + k, bucket=self.m.bucket) for k in self.keys()}
         found.pop(KEEPER, None)  # the folder's own
         return found
 
@@ -162,6 +166,9 @@ class Case:
     def settled(self, p, out, where):
         """The fault is over: the server has one of two things, and the mount goes on."""
         op = p.op
+        end = time.monotonic() + PROMISE_S
+        while op.later and out.errno is None and set(p.keys()) - {KEEPER} != set(op.after) and time.monotonic() < end:
+            pass
         files = p.files()
         allowed = [op.after] if out.errno is None else [op.before, op.after, *op.third]
         self.check(files in allowed, op, "%s: %s, but the server has %s" % (where, out, show(files)))
