@@ -488,7 +488,6 @@ static enum left left_of(struct vfs_content *c, unsigned tries, uint64_t *ret_si
 	case VFS_REFERENCE:
 		return c->open_write == 0 ? LEFT_WAITS : LEFT_NOT;
 	case VFS_QUEUED:
-		return LEFT_WAITS;
 	case VFS_UPLOADING:
 		return LEFT_WAITS;
 	case VFS_FAILED:
