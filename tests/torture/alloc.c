@@ -19,7 +19,7 @@ static void *frames[FRAMES];       /* of the thread that failed, until the next 
 static _Atomic int frames_n;
 
 /* --wrap gives these names: `real` is what was called before. */
-/* NOLINTBEGIN(bugprone-reserved-identifier) */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-*,readability-identifier-naming) */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -120,7 +120,7 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)
 {
 	return fails() ? EAGAIN : __real_pthread_create(t, attr, run, arg);
 }
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(bugprone-reserved-identifier,cert-*,readability-identifier-naming) */
 
 void alloc_fail_at(unsigned n)
 {

@@ -103,6 +103,8 @@ static bool fails(void)
 	return true;
 }
 
+/* The C library has other names for the parameters. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 void *malloc(size_t n)
 {
 	if (!started())
@@ -134,3 +136,4 @@ void free(void *p)
 	if (p && !is_early(p) && atomic_load(&ready))
 		real.free(p);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

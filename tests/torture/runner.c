@@ -78,13 +78,15 @@ static int tell_failure(void **state)
 int run_paths(const struct path *paths, size_t n, const char *filter)
 {
 	struct CMUnitTest tests[MOST_PATHS];
+	struct path all[MOST_PATHS];
 
 	assert_true(n <= MOST_PATHS);
+	memcpy(all, paths, n * sizeof(*all));
 	for (size_t i = 0; i < n; i++)
 		tests[i] = (struct CMUnitTest){.name = paths[i].name,
 			.test_func = run_path,
 			.teardown_func = tell_failure,
-			.initial_state = (void *)(uintptr_t)&paths[i]};
+			.initial_state = &all[i]};
 	cmocka_set_test_filter(filter);
 	return _cmocka_run_group_tests("torture", tests, n, NULL, NULL);
 }
