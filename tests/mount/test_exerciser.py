@@ -6,6 +6,7 @@ $SUPAFS_EXERCISER names the program, else it is the one of the build folder. SUP
 SUPAFS_EXERCISER_SEEDS (numbers with commas between) ask for more than the suite does."""
 import os
 import subprocess
+import sys
 
 from mountlib import Mount, Skipped, need_fuse, run_tests, server, skip_all
 
@@ -25,8 +26,8 @@ def find_exerciser():
     return skip_all("the exerciser is not built")
 
 
-def exercise(program, s, mode):
-    with Mount(s) as m:
+def exercise(program, s, mode, options=()):
+    with Mount(s, options=options) as m:
         for seed in SEEDS:
             command = [program, "--mode", mode, "--seed", seed, "--operations", OPERATIONS, m / ("f" + seed)]
             done = subprocess.run(command, capture_output=True, text=True)
@@ -34,7 +35,7 @@ def exercise(program, s, mode):
                 raise Skipped(done.stdout.splitlines()[-1])
             assert done.returncode == 0, "%s ended with %d\n%s%s" % (
                 " ".join(command), done.returncode, done.stdout, done.stderr)
-            print("# %s: %s" % (mode, ", ".join(done.stdout.splitlines())))
+            print("# %s: %s" % (",".join([mode, *options]), ", ".join(done.stdout.splitlines())), flush=True)
         assert os.listdir(m.path) == []
 
 
@@ -50,11 +51,23 @@ def test_mmap(program, s):
     exercise(program, s, "mmap")
 
 
+def test_writeback(program, s):
+    for mode in ("plain", "reopen", "mmap"):
+        exercise(program, s, mode, ["writeback"])
+
+
+def test_little_memory(program, s):
+    for mode in ("plain", "reopen", "mmap"):
+        exercise(program, s, mode, ["writeback", "memory=8M"])
+
+
 def main():
     need_fuse()
     program = find_exerciser()
+    only = sys.argv[1:]
+    tests = [test_plain, test_reopen, test_mmap, test_writeback, test_little_memory]
     with server() as s:
-        run_tests([test_plain, test_reopen, test_mmap], program, s)
+        run_tests([f for f in tests if not only or f.__name__[5:] in only], program, s)
 
 
 if __name__ == "__main__":
