@@ -184,17 +184,13 @@ static int own(struct scan *s, const char *name, bool needed)
 /* Is the spool file that it names there and plausible? */
 static int check_spool(struct scan *s, const struct supafs_journal_record *rec)
 {
-	struct supafs_spool *spool;
 	int r;
 
 	if (rec->kind != SUPAFS_JOURNAL_CONTENT || rec->inlined ||
 		(rec->flags & SUPAFS_JOURNAL_REFERENCE))
 		return 0;
-	r = supafs_spool_reopen(s->j->dir, &rec->map, &spool);
-	if (r != 0)
-		return r == -ENOENT ? -EBADMSG : r;
-	(void)supafs_spool_free(spool);
-	return 0;
+	r = supafs_spool_check(s->j->dir, &rec->map);
+	return r == -ENOENT ? -EBADMSG : r;
 }
 
 /* Where keys are now; what is to come to them; what is to go. */

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supafs/util/cleanup.h"
@@ -386,9 +387,24 @@ static int punch(struct supafs_spool *s, uint64_t off, uint64_t n)
 	return write_zeros(s, off, n);
 }
 
+/* Local bytes are in the file: what has become one by zeroing may lie behind its end (which may be
+ * before file_end, where a fill has failed). */
+static int stretch(struct supafs_spool *s, uint64_t end) SUPAFS_REQUIRES(s->io);
+static int stretch(struct supafs_spool *s, uint64_t end)
+{
+	struct stat st;
+
+	if (fstat(s->fd, &st) < 0)
+		return -EIO;
+	if ((uint64_t)st.st_size < end && ftruncate(s->fd, (off_t)end) < 0)
+		return errno == EFBIG ? -EFBIG : -EIO;
+	s->file_end = max_u64(s->file_end, end);
+	return 0;
+}
+
 int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool extend)
 {
-	uint64_t end;
+	uint64_t end, ours;
 	int r = end_of(off, n, &end);
 
 	if (r < 0 || n == 0)
@@ -405,18 +421,21 @@ int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool ext
 		r = supafs_ranges_reserve(&s->local);
 		if (r < 0)
 			return r;
+		/* Below the base limit zeros are ours to keep; above it, what is not local is a
+		 * hole. */
+		ours = min_u64(end, s->base_limit);
 	}
 	if (off < s->file_end) {
 		r = punch(s, off, min_u64(end, s->file_end) - off);
 		if (r < 0)
 			return r;
 	}
+	r = off < ours ? stretch(s, ours) : 0;
+	if (r < 0)
+		return r;
 
 	SUPAFS_SCOPED_LOCK(&s->map);
 	s->size = max_u64(s->size, end);
-	/* Below the base limit zeros are ours to keep; above it, what is not local is a hole. */
-	uint64_t ours = min_u64(end, s->base_limit);
-
 	if (off < ours)
 		supafs_ranges_add(&s->local, off, ours);
 	if (max_u64(off, ours) < end)
@@ -546,6 +565,17 @@ int supafs_spool_reopen(struct supafs_spool_dir *d, const struct supafs_spool_ma
 	else
 		*ret_spool = s;
 	return r;
+}
+
+int supafs_spool_check(struct supafs_spool_dir *d, const struct supafs_spool_map *map)
+{
+	uint64_t size;
+	int fd = supafs_spool_dir_reopen(d, map->name, &size);
+
+	if (fd < 0)
+		return fd;
+	supafs_spool_dir_release(d, fd, map->name, true);
+	return map_valid(map, size) ? 0 : -EBADMSG;
 }
 
 int supafs_spool_restore(struct supafs_spool_dir *d, const struct supafs_spool_map *map,

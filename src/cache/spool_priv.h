@@ -28,3 +28,6 @@ int supafs_spool_dir_move_lost(const struct supafs_spool_dir *d, int lost_fd, co
 /* A spool with the name and map of an earlier one, whose `map->size` bytes were kept elsewhere. */
 int supafs_spool_restore(struct supafs_spool_dir *d, const struct supafs_spool_map *map,
 	const void *bytes, struct supafs_spool **ret_spool);
+/* Would supafs_spool_reopen() take it? Nothing is changed: of two records that name one file the
+ * older may promise less of it. 0, or its errors. */
+int supafs_spool_check(struct supafs_spool_dir *d, const struct supafs_spool_map *map);

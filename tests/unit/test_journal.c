@@ -148,6 +148,36 @@ static void test_bad_spool(void **state)
 	assert_int_equal(st.st_size, 100000); /* what was written behind the promise is cut */
 }
 
+/* Appended to what is promised, promised anew, killed before the older record went: it promises
+ * less of the same file, which must not be cut to that. */
+static void test_two_of_one_file(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_journal_record rec = small(SUPAFS_JOURNAL_CONTENT, "log");
+	struct supafs_spool *s = spool_of(x, "begin", 100000);
+	char from[PATH_MAX], kept[PATH_MAX];
+	struct stat st;
+
+	assert_int_equal(supafs_journal_put_spool(x->j, &rec, s), 0);
+	(void)snprintf(from, sizeof(from), "%s/spool/%s.j1", x->dir, rec.id);
+	(void)snprintf(kept, sizeof(kept), "%s/kept", x->dir);
+	assert_int_equal(link(from, kept), 0);
+	assert_int_equal(supafs_spool_pwrite(s, "end", 3, 200000), 0);
+	assert_int_equal(supafs_journal_put_spool(x->j, &rec, s), 0);
+	assert_int_equal(rename(kept, from), 0); /* as if it had not been removed */
+	memcpy(rec.map.name, supafs_spool_name(s), sizeof(rec.map.name));
+	supafs_spool_keep(s, true);
+	(void)supafs_spool_free(s);
+	for (int i = 0; i < 2; i++) {
+		reopen(x);
+		assert_int_equal(x->lost, 0);
+		assert_string_equal(walk(x).keys[0], "log");
+	}
+	(void)snprintf(from, sizeof(from), "%s/spool/%s", x->dir, rec.map.name);
+	assert_int_equal(stat(from, &st), 0);
+	assert_int_equal(st.st_size, 200003);
+}
+
 static void test_foreign_files(void **state)
 {
 	struct fx *x = *state;
@@ -369,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_put_and_note, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_spool, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_of_one_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_later_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_is_private, setup, teardown),

@@ -584,6 +584,35 @@ static void test_fill_race(void **state)
 	free(r);
 }
 
+/* Zeros over base bytes are local bytes, also where the file had ended before: it can be cloned,
+ * and opened again after a kill. */
+static void test_zeros_are_in_the_file(void **state)
+{
+	struct fixture *f = *state;
+	struct supafs_spool *s, *copy;
+	struct supafs_spool_map map;
+	struct supafs_range *ranges;
+
+	assert_int_equal(supafs_spool_new(f->spools, 10000, &s), 0);
+	assert_int_equal(supafs_spool_zero(s, 4000, 6000, false), 0);
+	assert_int_equal(supafs_spool_zero(s, 3000, 500, false), 0);
+	assert_int_equal(supafs_spool_clone(s, &copy), 0);
+	assert_int_equal(supafs_spool_map(copy, &map, &ranges), 0);
+	supafs_spool_keep(copy, true);
+	(void)supafs_spool_free(copy);
+	assert_int_equal(supafs_spool_reopen(f->spools, &map, &copy), 0);
+	supafs_spool_keep(copy, false);
+	(void)supafs_spool_free(copy);
+	free(ranges);
+
+	/* as a process that dies leaves it: the file as it is now */
+	assert_int_equal(supafs_spool_map(s, &map, &ranges), 0);
+	assert_int_equal(supafs_spool_reopen(f->spools, &map, &copy), 0);
+	(void)supafs_spool_free(copy);
+	free(ranges);
+	(void)supafs_spool_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -596,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_file_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fill_race, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_zeros_are_in_the_file, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
