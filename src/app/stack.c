@@ -66,6 +66,7 @@ static int try_base(struct supafs_stack *s, const struct supafs_stack_args *a, b
 		.seed = supafs_random_seed(),
 		.resumable_min = a->opt->resumable > 0 ? a->opt->resumable : UINT64_MAX,
 		.refresh = renewed ? supafs_token_file_refresh : NULL,
+		.changed = renewed ? supafs_token_file_changed : NULL,
 		.refresh_ctx = &s->token,
 	};
 	const struct supafs_probe_args probe = {

@@ -116,24 +116,35 @@ static uint64_t hash_of(struct supafs_str token)
 	return supafs_hash_str(token);
 }
 
-static void note_file_locked(struct supafs_token_file *f) SUPAFS_REQUIRES(f->lock);
-static void note_file_locked(struct supafs_token_file *f)
+static void note_locked(struct supafs_token_file *f, const struct stat *st)
+	SUPAFS_REQUIRES(f->lock);
+static void note_locked(struct supafs_token_file *f, const struct stat *st)
 {
+	f->inode = st->st_ino;
+	f->size = st->st_size;
+	f->changed = st->st_ctim;
+	f->told = false;
+}
+
+static bool is_noted_locked(const struct supafs_token_file *f, const struct stat *st)
+	SUPAFS_REQUIRES(f->lock);
+static bool is_noted_locked(const struct supafs_token_file *f, const struct stat *st)
+{
+	return st->st_ino == f->inode && st->st_size == f->size &&
+	       st->st_ctim.tv_sec == f->changed.tv_sec && st->st_ctim.tv_nsec == f->changed.tv_nsec;
+}
+
+bool supafs_token_file_changed(void *ctx)
+{
+	struct supafs_token_file *f = ctx;
 	struct stat st;
 
 	if (stat(f->path, &st) != 0)
-		return;
-	f->inode = st.st_ino;
-	f->changed = st.st_mtim;
-}
-
-static bool unchanged_locked(const struct supafs_token_file *f) SUPAFS_REQUIRES(f->lock);
-static bool unchanged_locked(const struct supafs_token_file *f)
-{
-	struct stat st;
-
-	return stat(f->path, &st) == 0 && st.st_ino == f->inode &&
-	       st.st_mtim.tv_sec == f->changed.tv_sec && st.st_mtim.tv_nsec == f->changed.tv_nsec;
+		return false;
+	{
+		SUPAFS_SCOPED_LOCK(&f->lock);
+		return !is_noted_locked(f, &st);
+	}
 }
 
 void supafs_token_file_init(struct supafs_token_file *f, const char *path, const char *token)
@@ -169,29 +180,40 @@ static bool still_good_locked(const struct supafs_token_file *f)
 	return f->exp_s > 0 && left > 0 && left < SOON_S;
 }
 
-/* 0: a newer token is in `ret`. */
+static bool has_ended_locked(const struct supafs_token_file *f) SUPAFS_REQUIRES(f->lock);
+static bool has_ended_locked(const struct supafs_token_file *f)
+{
+	return f->exp_s > 0 && f->exp_s <= now_s();
+}
+
+/* 0: a newer token is in `ret`. -EALREADY: the file is new and has the same token, which has not
+ * ended: nothing is wrong, unless the server refuses it (then it is asked for again). */
 static int read_newer_locked(struct supafs_token_file *f, struct supafs_buf *ret,
 	struct supafs_problem *p) SUPAFS_REQUIRES(f->lock);
 static int read_newer_locked(
 	struct supafs_token_file *f, struct supafs_buf *ret, struct supafs_problem *p)
 {
 	struct supafs_claims claims = {.exp_s = 0};
+	struct stat st;
 	uint64_t hash;
 	int r;
 
 	supafs_problem_set(p, SUPAFS_MSG_TOKEN_OLD, "file", f->path, NULL);
-	if (unchanged_locked(f))
-		return -EKEYEXPIRED;
-	/* Before it is read: what is written meanwhile is then read at the next time. */
-	note_file_locked(f);
-	f->told = false;
+	if (stat(f->path, &st) == 0) {
+		if (is_noted_locked(f, &st))
+			return -EKEYEXPIRED;
+		/* Before it is read: what is written meanwhile is then read at the next time. */
+		note_locked(f, &st);
+	}
 	r = supafs_key_file_read(f->path, false, ret, p);
 	if (r < 0)
 		return r;
 	hash = hash_of(supafs_buf_str(ret));
 	supafs_problem_set(p, SUPAFS_MSG_TOKEN_OLD, "file", f->path, NULL);
+	if (hash == f->hash)
+		return has_ended_locked(f) ? -EKEYEXPIRED : -EALREADY;
 	(void)supafs_claims_read(supafs_buf_cstr(ret), &claims);
-	if (hash == f->hash || (claims.exp_s > 0 && claims.exp_s <= now_s()))
+	if (claims.exp_s > 0 && claims.exp_s <= now_s())
 		return -EKEYEXPIRED;
 	f->hash = hash;
 	f->exp_s = claims.exp_s;
@@ -209,7 +231,7 @@ int supafs_token_file_refresh(void *ctx, struct supafs_buf *ret)
 	{
 		SUPAFS_SCOPED_LOCK(&f->lock);
 		r = read_newer_locked(f, ret, &p);
-		if (r < 0 && !still_good_locked(f)) {
+		if (r < 0 && r != -EALREADY && !still_good_locked(f)) {
 			tell = !f->told;
 			f->told = true;
 		}

@@ -33,17 +33,22 @@ int supafs_key_file_read(
 struct supafs_token_file {
 	const char *path; /* absolute; borrowed */
 	struct supafs_mutex lock;
-	/* lock: the file as it was read last */
+	/* lock: the file as it was read last; inode 0: not known */
 	uint64_t inode;
-	struct timespec changed;
-	uint64_t hash; /* of the token */
-	int64_t exp_s; /* of the token; 0: it tells none */
-	bool told;     /* that it has no newer one */
+	int64_t size;
+	struct timespec changed; /* its ctime: also a new mode is a change */
+	uint64_t hash;           /* of the token */
+	int64_t exp_s;           /* of the token; 0: it tells none */
+	bool told;               /* that it has no newer one */
 };
 /* `token`: the one that is in use. */
 void supafs_token_file_init(struct supafs_token_file *f, const char *path, const char *token);
 void supafs_token_file_fini(struct supafs_token_file *f);
 /* supafs_supabase_config.refresh: a token that is newer than the last one and has not expired. 0,
- * or -EKEYEXPIRED: there is none yet, which the log says once, when the last one has ended or is
- * refused long before its end. Any thread. */
+ * or -EKEYEXPIRED: there is none yet, which the log says once for each state of the file, when the
+ * last one has ended or is refused long before its end, or what is there cannot be used. Any
+ * thread. */
 int supafs_token_file_refresh(void *ctx, struct supafs_buf *ret);
+/* supafs_supabase_config.changed: is the file another one than was read last? One stat; a file
+ * that is absent for a moment has not changed. Any thread. */
+bool supafs_token_file_changed(void *ctx);

@@ -30,6 +30,7 @@ struct supafs_sb_token {
 struct supafs_sb_auth {
 	const struct supafs_clock *clock;
 	int (*refresh)(void *ctx, struct supafs_buf *ret); /* NULL: what is there stays */
+	bool (*changed)(void *ctx);                        /* NULL: never before its end */
 	void *refresh_ctx;
 	bool used;                /* there is such a header */
 	struct supafs_mutex lock; /* a leaf */

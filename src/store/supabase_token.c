@@ -3,7 +3,7 @@
  * What stands in the Authorization header: the key for good, or a user's token that is renewed.
  *
  *	state      asking   leaves by
- *	settled    false    a token that is near its end or was refused → asking
+ *	settled    false    a token that is near its end, was replaced or was refused → asking
  *	asking     true     the answer: another token, or none for RENEW_PAUSE_NS → settled
  *
  * One thread asks, without the lock; whoever needs the answer waits for it. A token that is
@@ -102,6 +102,7 @@ int supafs_sb_auth_init(
 		return 0;
 	if (cfg->user_token) {
 		a->refresh = cfg->refresh;
+		a->changed = cfg->refresh ? cfg->changed : NULL;
 		a->refresh_ctx = cfg->refresh_ctx;
 	}
 	a->token = token_new(bearer);
@@ -143,8 +144,9 @@ static void wait_settled(struct supafs_sb_auth *a, struct supafs_call *call)
 }
 
 /* 1: it is for us to ask; 0: *ret_token is another one than `old` already (or NULL: there is none);
- * -EAGAIN: somebody else asks. */
-static int begin_asking(struct supafs_sb_auth *a, const struct supafs_sb_token *old,
+ * -EAGAIN: somebody else asks. `changed`: there is something new to see, so the pause is no
+ * reason to wait. */
+static int begin_asking(struct supafs_sb_auth *a, const struct supafs_sb_token *old, bool changed,
 	struct supafs_sb_token **ret_token)
 {
 	SUPAFS_SCOPED_LOCK(&a->lock);
@@ -155,7 +157,7 @@ static int begin_asking(struct supafs_sb_auth *a, const struct supafs_sb_token *
 	}
 	if (a->asking)
 		return -EAGAIN;
-	if (a->clock->mono_ns(a->clock) < a->ask_again_ns)
+	if (!changed && a->clock->mono_ns(a->clock) < a->ask_again_ns)
 		return 0;
 	a->asking = true;
 	return 1;
@@ -188,16 +190,16 @@ static struct supafs_sb_token *ask(struct supafs_sb_auth *a, const struct supafs
 }
 
 /* A reference to a newer one than `old`, or NULL. */
-static struct supafs_sb_token *renewed(
-	struct supafs_sb_auth *a, struct supafs_call *call, const struct supafs_sb_token *old)
+static struct supafs_sb_token *renewed(struct supafs_sb_auth *a, struct supafs_call *call,
+	const struct supafs_sb_token *old, bool changed)
 {
 	struct supafs_sb_token *t = NULL;
 	struct supafs_sb_token *made;
-	int r = begin_asking(a, old, &t);
+	int r = begin_asking(a, old, changed, &t);
 
 	if (r == -EAGAIN) {
 		wait_settled(a, call);
-		r = begin_asking(a, old, &t);
+		r = begin_asking(a, old, false, &t);
 	}
 	if (r != 1)
 		return t;
@@ -208,8 +210,14 @@ static struct supafs_sb_token *renewed(
 	return t;
 }
 
+static bool is_near_its_end(const struct supafs_sb_auth *a, const struct supafs_sb_token *t)
+{
+	return t->end_ns != INT64_MAX && t->end_ns - RENEW_AHEAD_NS <= a->clock->wall_ns(a->clock);
+}
+
 struct supafs_sb_token *supafs_sb_token_get(struct supafs_sb_auth *a, struct supafs_call *call)
 {
+	const bool changed = a->changed && a->changed(a->refresh_ctx);
 	struct supafs_sb_token *t = NULL;
 	struct supafs_sb_token *newer;
 
@@ -218,10 +226,9 @@ struct supafs_sb_token *supafs_sb_token_get(struct supafs_sb_auth *a, struct sup
 		if (a->token)
 			t = token_ref(a->token);
 	}
-	if (!t || !a->refresh || t->end_ns == INT64_MAX ||
-		t->end_ns - RENEW_AHEAD_NS > a->clock->wall_ns(a->clock))
+	if (!t || !a->refresh || (!changed && !is_near_its_end(a, t)))
 		return t;
-	newer = renewed(a, call, t);
+	newer = renewed(a, call, t, changed);
 	if (!newer)
 		return t;
 	(void)supafs_sb_token_unref(t);
@@ -235,7 +242,7 @@ bool supafs_sb_token_renew(
 
 	if (!*token || !a->refresh)
 		return false;
-	newer = renewed(a, call, *token);
+	newer = renewed(a, call, *token, false);
 	if (!newer)
 		return false;
 	(void)supafs_sb_token_unref(*token);

@@ -233,6 +233,39 @@ def test_token_is_not_renewed(s):
             m.drop_all()
 
 
+def test_another_users_token(s):
+    """The file is read when it changes, long before the token's end: the next operation acts as the other."""
+    need_own_server(s)
+    with Bucket(s, *user_policies()) as b:
+        first, second = (s.token(sub=sub, exp_s=3600) for sub in ("user-1", "user-2"))
+        s.put("user-1/old", b"one", bucket=b)
+        s.put("user-2/old", b"two", bucket=b)
+        with Role(s, b, token=first, options=["ttl=0", "log_level=info"]) as m:
+            assert os.listdir(m.path) == ["user-1"] and read(m / "user-1/old") == b"one"
+            m.renew(second)
+            assert os.listdir(m.path) == ["user-2"] and read(m / "user-2/old") == b"two"
+            write(m / "user-2/new", b"2")
+            assert not os.path.exists(m / "user-1/old")
+            assert s.get("user-2/new", bucket=b) == b"2"
+            with open(m.token_file, "w", encoding="utf-8") as f:  # in place
+                f.write(first)
+            assert os.listdir(m.path) == ["user-1"]
+            denied(lambda: os.mkdir(m / "user-2"))
+            m.drop_all()
+            assert m.log().count("read a new user's token") == 2, m.log()
+            # The same one again is nothing to speak of; one that others may read is, and is not taken.
+            m.renew(first)
+            assert os.listdir(m.path) == ["user-1"] and "expired" not in m.log(), m.log()
+            m.renew(second)
+            os.chmod(m.token_file, 0o644)
+            for _ in range(3):
+                assert os.listdir(m.path) == ["user-1"]
+            assert m.log().count("chmod 600") == 1, m.log()
+            os.chmod(m.token_file, 0o600)
+            assert os.listdir(m.path) == ["user-2"]
+            assert "eyJ" not in m.log()
+
+
 def test_token_file_is_checked(s):
     need_own_server(s)
     with Bucket(s, *user_policies()) as b:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A user's token that does not last: renewed before its end or after a refusal, once for all. */
+/* A user's token that does not last: renewed before its end, when it was replaced, or after a
+ * refusal, once for all. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 struct owner {
 	const char *next; /* NULL: there is no newer one */
 	unsigned asked;
+	bool changed; /* until he is asked */
 };
 
 static int renew(void *ctx, struct supafs_buf *ret)
@@ -31,7 +33,15 @@ static int renew(void *ctx, struct supafs_buf *ret)
 	struct owner *o = ctx;
 
 	o->asked++;
+	o->changed = false;
 	return o->next ? supafs_buf_adds(ret, o->next) : -ENOENT;
+}
+
+static bool has_changed(void *ctx)
+{
+	const struct owner *o = ctx;
+
+	return o->changed;
 }
 
 struct token_bench {
@@ -50,6 +60,7 @@ static void begin(struct token_bench *t, const char *token, const struct exchang
 	cfg.clock = &t->clock.base;
 	cfg.user_token = token;
 	cfg.refresh = renew;
+	cfg.changed = has_changed;
 	cfg.refresh_ctx = &t->owner;
 	bench_begin_with(&t->b, &cfg, list, n);
 }
@@ -155,6 +166,32 @@ static void test_refused_for_good(void **state)
 		assert_int_equal(ask(&t), -EACCES);
 		assert_int_equal(t.b.fault.class, SUPAFS_FAULT_AUTH);
 	}
+	assert_int_equal(t.owner.asked, 1);
+	bench_end(&t.b);
+}
+
+/* Long before its end, and whatever was asked in vain a moment ago. */
+static void test_changed(void **state)
+{
+	const struct exchange list[] = {
+		{REMOVE(SEND_2000), DONE},
+		{REMOVE(SEND_NONE), DONE},
+		{REMOVE(SEND_NONE), DONE},
+		{REMOVE(SEND_2000), DONE},
+	};
+	struct token_bench t;
+
+	(void)state;
+	begin(&t, EXP_2000, list, SUPAFS_ARRAY_LEN(list));
+	assert_int_equal(ask(&t), 0);
+	assert_int_equal(t.owner.asked, 0);
+	t.owner = (struct owner){.next = EXP_NONE, .changed = true};
+	assert_int_equal(ask(&t), 0);
+	t.owner = (struct owner){.changed = true};
+	assert_int_equal(ask(&t), 0);
+	assert_int_equal(t.owner.asked, 1);
+	t.owner = (struct owner){.next = EXP_2000, .changed = true};
+	assert_int_equal(ask(&t), 0);
 	assert_int_equal(t.owner.asked, 1);
 	bench_end(&t.b);
 }
@@ -307,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_no_newer_one),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_refused_for_good),
+		cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_upload),
 		cmocka_unit_test(test_key_alone),
 		cmocka_unit_test(test_threads),

@@ -347,7 +347,11 @@ struct supafs_supabase_config {
 	 * server has refused the token or its `exp` is near; fills *ret with the current one. 0, or
 	 * -errno when there is no newer one. NULL: `user_token` is all there is. */
 	int (*refresh)(void *ctx, struct supafs_buf *ret);
-	void *refresh_ctx;
+	/* Called before each request, by many threads at once, so it must be cheap: true when
+	 * refresh() would find another token than it found last. NULL: nobody replaces a token
+	 * before its end. */
+	bool (*changed)(void *ctx);
+	void *refresh_ctx; /* of both */
 };
 /* Copies everything; wipes the key when freed. `http` must outlive the store. 0, -EINVAL, -ENOMEM.
  */
