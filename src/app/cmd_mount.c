@@ -175,14 +175,20 @@ static int load(struct supafs_mount_args *a, const struct line *l, struct supafs
 	return r;
 }
 
-/* Core files and debuggers would see the key. Leak detectors need the debugger's right. */
+/* Core files and debuggers would see the key. */
 static void protect_memory(void)
 {
 	const struct rlimit none = {0, 0};
 
 	(void)setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__
 	(void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* The keys are gone. The leak detector of a developer's build needs the debugger's right. */
+static void end_protection(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)prctl(PR_SET_DUMPABLE, 1);
 #endif
 }
 
@@ -322,6 +328,7 @@ static int mount_line(const struct line *l)
 	supafs_options_fini(&a->opt);
 	supafs_log_fini();
 	free(a);
+	end_protection();
 	return code;
 }
 

@@ -267,6 +267,42 @@ class Mount:
             shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def in_namespace(*commands):
+    """Runs what follows in a mount namespace of its own, after `commands`."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        raise Skipped("needs root and unshare (apt-get install util-linux)")
+    keep = []
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        # a chroot: its root cannot be made private, which matters only if mounts are shared
+        with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+            if "shared:" in f.read():
+                raise Skipped("a folder as root, and mounts that are shared with other namespaces")
+        keep = ["--propagation", "unchanged"]
+    return ["unshare", "--mount", *keep, "sh", "-e", "-c", "; ".join(commands) + '; exec "$@"', "sh"]
+
+
+NOBODY = 65534
+
+
+def as_nobody(folder, *commands):
+    """Runs what follows as somebody who owns nothing, with a /dev/fuse (made in `folder`) that he may open, in a mount
+    namespace of its own, after `commands`. Needs root."""
+    need_tool("setpriv", "util-linux")
+    node = os.path.join(folder, "fuse")
+    wrap = in_namespace("mount --bind %s /dev/fuse" % node, *commands)
+    if not os.path.exists(node):
+        os.mknod(node, 0o20666, os.makedev(10, 229))
+        os.chmod(node, 0o666)
+    return wrap + ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+
+
+def copy_for_nobody(folder):
+    """The program where he can start it: the build folder may be closed to others."""
+    program = os.path.join(folder, "supafs")
+    shutil.copy(find_supafs(), program)
+    return program
+
+
 def read_text(path):
     try:
         with open(path, encoding="utf-8", errors="replace") as f:

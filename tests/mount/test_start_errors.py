@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from mountlib import (Mount, Skipped, clean_env, find_supafs, force_unmount, mounted,
+from mountlib import (Mount, as_nobody, clean_env, copy_for_nobody, find_supafs, force_unmount, in_namespace, mounted,
                       need_fuse, need_own_server, new_bucket, run_tests, server, server_env, servelib)
 
 
@@ -314,20 +314,6 @@ def test_cache_busy(s):
         m.proc.wait(60)
 
 
-def in_namespace(*commands):
-    """Runs what follows in a mount namespace of its own, after `commands`."""
-    if os.geteuid() != 0 or not shutil.which("unshare"):
-        raise Skipped("needs root and unshare (apt-get install util-linux)")
-    keep = []
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
-        # a chroot: its root cannot be made private, which matters only if mounts are shared
-        with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
-            if "shared:" in f.read():
-                raise Skipped("a folder as root, and mounts that are shared with other namespaces")
-        keep = ["--propagation", "unchanged"]
-    return ["unshare", "--mount", *keep, "sh", "-e", "-c", "; ".join(commands) + '; exec "$@"', "sh"]
-
-
 def test_no_dev_fuse(s):
     with Box(s) as b:
         wrap = in_namespace("mount -t tmpfs none /dev", "mknod -m 666 /dev/null c 1 3",
@@ -336,22 +322,13 @@ def test_no_dev_fuse(s):
 
 
 def test_no_fusermount(s):
-    if not shutil.which("setpriv"):
-        raise Skipped("setpriv is absent: apt-get install util-linux")
     with Box(s) as b:
         os.chown(b.mnt, 65534, 65534)
         b.cache = os.path.join(b.dir, "none", "cache")
-        program = os.path.join(b.dir, "supafs")
-        shutil.copy(find_supafs(), program)  # the build folder may be closed to others
-        wrap = in_namespace("chmod 666 /dev/fuse" if not os.access("/dev/fuse", os.R_OK) else "true",
-                            "mount -t tmpfs -o mode=755 none /usr/local/bin",
-                            "for f in /usr/bin/fusermount3 /bin/fusermount3; do "
-                            "[ ! -e $f ] || mount --bind /dev/null $f; done")
-        node = os.path.join(b.dir, "fuse")
-        os.mknod(node, 0o20666, os.makedev(10, 229))
-        os.chmod(node, 0o666)
-        wrap[-2] = "mount --bind %s /dev/fuse; " % node + wrap[-2]
-        wrap += ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        program = copy_for_nobody(b.dir)
+        wrap = as_nobody(b.dir, "mount -t tmpfs -o mode=755 none /usr/local/bin",
+                         "for f in /usr/bin/fusermount3 /bin/fusermount3; do "
+                         "[ ! -e $f ] || mount --bind /dev/null $f; done")
         command = [*wrap, program, "mount", "-f", "b", b.mnt, "-o", "cache=" + b.cache]
         done = subprocess.run(command, env=b.env(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "fusermount3 is not installed" in done.stderr, done.stderr
