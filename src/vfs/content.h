@@ -198,6 +198,9 @@ struct vfs_send {
 	struct supafs_str name; /* for the type */
 	bool ack;
 	bool background;
+	/* May be NULL: has the name until now. Its promise is void once this has arrived, and goes
+	 * before that of what was sent: else the next mount would send it over this. */
+	struct vfs_node *replaces;
 };
 /* One upload (or server-side copy), if the content needs one. The caller holds the ticket of the
  * key. On success *ret_attr (may be NULL) has what the server now has. */

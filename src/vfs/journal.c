@@ -295,7 +295,7 @@ static int record(struct supafs_vfs *v, struct vfs_node *node, const struct orde
 {
 	supafs_cleanup(draft_cleanup) struct draft *d = NULL;
 	struct vfs_content *c = node->content;
-	bool durable = o->durable;
+	bool durable = o->durable, unsynced;
 	int r = draft_new(v, node, o, &d);
 
 	if (r != 0)
@@ -308,7 +308,11 @@ static int record(struct supafs_vfs *v, struct vfs_node *node, const struct orde
 			  (o->fresh && (c->promise->old || vfs_content_size_locked(c) >
 								   SUPAFS_JOURNAL_INLINE_MAX));
 	}
+	/* Before the sync: what is removed during it is for the next one. */
+	unsynced = durable && atomic_exchange(&v->unsynced, false);
 	r = write_draft(v, d, durable);
+	if (r != 0 && unsynced)
+		atomic_store(&v->unsynced, true);
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		if (r == 0)
@@ -320,8 +324,6 @@ static int record(struct supafs_vfs *v, struct vfs_node *node, const struct orde
 	}
 	if (d->spool)
 		vfs_content_io_end(c);
-	if (r == 0 && durable)
-		atomic_store(&v->unsynced, false);
 	vfs_content_sweep(c);
 	return r;
 }
@@ -432,6 +434,9 @@ void vfs_promise_sending(struct supafs_vfs *v, struct vfs_node *node, const stru
 			o.fresh = write = true;
 		} else if (p && p->stands) {
 			write = p->key_hash != supafs_hash_str(vfs_key_full(key));
+			/* Of two records of one key the newer counts: this one. */
+			if (write)
+				c->promise->since_ns = v->cfg.clock->wall_ns(v->cfg.clock);
 		}
 	}
 	if (write)
@@ -500,6 +505,20 @@ void vfs_promise_drop(struct supafs_vfs *v, struct vfs_node *node)
 
 	SUPAFS_SCOPED_LOCK(&c->record_lock);
 	vfs_promise_drop_locked(v, c);
+}
+
+void vfs_promise_replaced(struct supafs_vfs *v, struct vfs_node *node)
+{
+	struct vfs_content *c = node ? vfs_content_peek(v, node) : NULL;
+	bool stands;
+
+	if (!c)
+		return;
+	stands = vfs_promise_stands(c);
+	vfs_promise_drop(v, node);
+	vfs_content_put(v, node);
+	if (stands)
+		vfs_promise_barrier(v);
 }
 
 void vfs_promise_barrier(struct supafs_vfs *v)

@@ -88,5 +88,8 @@ void vfs_promise_drop(struct supafs_vfs *v, struct vfs_node *node);
 /* The same inside of record_lock. The spool goes with the content. */
 void vfs_promise_drop_locked(struct supafs_vfs *v, struct vfs_content *c)
 	SUPAFS_REQUIRES(c->record_lock);
+/* What has the name of `node` (may be NULL) is safe now, and its own place (record, or object under
+ * an old name) may go next: no promise of `node` is to come back, also after a power cut. */
+void vfs_promise_replaced(struct supafs_vfs *v, struct vfs_node *node);
 /* Before an upload that a record of older bytes must not undo after a power cut. */
 void vfs_promise_barrier(struct supafs_vfs *v);

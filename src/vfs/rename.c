@@ -71,8 +71,8 @@ static int remove_source(struct vfs_renaming *rn)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* What was promised of the file that is replaced is void, now that its successor is safe; and
- * before that one's old name goes, or the record would come to lie over it. */
+/* What was promised of the file that is replaced is void, now that its successor's record, which is
+ * newer, stands under its name. */
 static void drop_target(struct vfs_renaming *rn)
 {
 	if (!rn->target || !vfs_content_peek(rn->v, rn->target))
@@ -170,7 +170,7 @@ static int copy_over(struct vfs_renaming *rn)
 	}
 	rn->attr.version = entry.version;
 	rn->attr.modified_ns = entry.modified_ns;
-	drop_target(rn);
+	vfs_promise_replaced(rn->v, rn->target);
 	return drop_source(rn);
 }
 
@@ -299,7 +299,8 @@ static int rename_queued(struct vfs_renaming *rn, bool over)
  * `maybe`: or may have. */
 static int rename_by_upload(struct vfs_renaming *rn, bool remote, bool maybe)
 {
-	const struct vfs_send send = {.key = &rn->to.key, .name = {rn->to.name, rn->to.name_n}};
+	const struct vfs_send send = {
+		.key = &rn->to.key, .name = {rn->to.name, rn->to.name_n}, .replaces = rn->target};
 	struct vfs_content *c = rn->node->content;
 	struct supafs_attr sent = rn->attr;
 	bool exclusive;
@@ -320,7 +321,6 @@ static int rename_by_upload(struct vfs_renaming *rn, bool remote, bool maybe)
 		c->exclusive = exclusive && !rn->fault->ambiguous;
 		return r;
 	}
-	drop_target(rn);
 	if (remote || maybe)
 		r = drop_source(rn);
 	/* The bytes are under the new name, whatever became of the old object. */

@@ -433,6 +433,7 @@ static void sent(struct supafs_vfs *v, struct vfs_node *node, const struct vfs_s
 	struct vfs_content *c = node->content;
 	struct supafs_attr attr;
 
+	vfs_promise_replaced(v, send->replaces);
 	{
 		SUPAFS_SCOPED_LOCK(&c->record_lock);
 		/* Before anybody may change what it promised. */

@@ -465,6 +465,35 @@ static void save_failed(struct fx *x)
 	assert_int_equal(fx_save(x, "from", "new"), -EACCES);
 }
 
+/* Over a file whose newer close is promised: the record that now has its key counts. */
+static void upload_over_promise_dies(unsigned n, bool after)
+{
+	struct fx *x = fx_new(&through);
+
+	save_failed(x);
+	fx_advance_ms(x, 1000);
+	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+	assert_int_equal(fx_save(x, "to", "replaced"), -EACCES);
+	doom(x, n, after);
+	(void)fx_rename(x, "from", "to", 0);
+	assert_true(resurrect(x));
+	flush_all(x);
+	assert_string_equal(fx_server_text(x, "to"), "new");
+	assert_false(fx_server_has(x, "from"));
+	fx_crash(x, NULL);
+	assert_string_equal(fx_cat(x, "to"), "new");
+	assert_int_equal(fx_free(x), 0);
+}
+
+static void test_upload_over_promise_dies(void **state)
+{
+	(void)state;
+	upload_over_promise_dies(1, false);
+	upload_over_promise_dies(1, true);
+	upload_over_promise_dies(2, false);
+	upload_over_promise_dies(2, true);
+}
+
 /* The old object cannot be removed now: the rename is done, and nobody sees it any more. */
 static void test_upload_source_later(void **state)
 {
@@ -717,6 +746,7 @@ int main(void)
 		cmocka_unit_test(test_replace_dies),
 		cmocka_unit_test_setup_teardown(test_replace_changed_source, setup, teardown),
 		cmocka_unit_test(test_upload_dies),
+		cmocka_unit_test(test_upload_over_promise_dies),
 		cmocka_unit_test_setup_teardown(test_upload_source_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upload_source_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upload_refused, setup, teardown),
