@@ -191,7 +191,7 @@ static void end(struct supafs_vfs *v, struct vfs_job *job, int r)
 	struct vfs_node *node = job->node;
 
 	{
-		SUPAFS_SCOPED_LOCK(&q->lock);
+		SUPAFS_SCOPED_LOCK(&v->queue->lock);
 		node->content->job = NULL;
 		supafs_cond_broadcast(&q->cond);
 	}
@@ -258,10 +258,12 @@ static void start_locked(struct supafs_vfs *v)
 /* --- Waiting -------------------------------------------------------------------------------------
  */
 
-static void make_ready_locked(struct vfs_queue *q, struct vfs_job *job, bool first)
-	SUPAFS_REQUIRES(q->lock);
-static void make_ready_locked(struct vfs_queue *q, struct vfs_job *job, bool first)
+static void make_ready_locked(struct supafs_vfs *v, struct vfs_job *job, bool first)
+	SUPAFS_REQUIRES(v->queue->lock);
+static void make_ready_locked(struct supafs_vfs *v, struct vfs_job *job, bool first)
 {
+	struct vfs_queue *q = v->queue;
+
 	supafs_list_remove(&job->link);
 	job->state = JOB_READY;
 	if (first)
@@ -281,7 +283,7 @@ static void wake_due_locked(struct supafs_vfs *v, bool all)
 		struct vfs_job *job = supafs_list_entry(it, struct vfs_job, link);
 
 		if (all || job->due_ns <= now)
-			make_ready_locked(q, job, false);
+			make_ready_locked(v, job, false);
 		else if (job->due_ns < next)
 			next = job->due_ns;
 	}
@@ -295,7 +297,7 @@ static void on_timer(void *ctx)
 	struct supafs_vfs *v = ctx;
 	struct vfs_queue *q = v->queue;
 
-	SUPAFS_SCOPED_LOCK(&q->lock);
+	SUPAFS_SCOPED_LOCK(&v->queue->lock);
 	if (q->timer_ns <= now_ns(v))
 		q->timer = false;
 	wake_due_locked(v, false);
@@ -305,7 +307,7 @@ void vfs_queue_ended(struct supafs_vfs *v, int r, bool passing)
 {
 	struct vfs_queue *q = v->queue;
 
-	SUPAFS_SCOPED_LOCK(&q->lock);
+	SUPAFS_SCOPED_LOCK(&v->queue->lock);
 	if (r != 0) {
 		q->troubled = q->troubled || passing;
 		return;
@@ -323,15 +325,13 @@ static void place_locked(struct supafs_vfs *v, struct vfs_job *job, int64_t due_
 	SUPAFS_REQUIRES(v->queue->lock);
 static void place_locked(struct supafs_vfs *v, struct vfs_job *job, int64_t due_ns, bool first)
 {
-	struct vfs_queue *q = v->queue;
-
 	if (!job->again || due_ns < job->due_ns)
 		job->due_ns = due_ns;
 	if (job->state == JOB_RUNNING) {
 		job->again = true;
 	} else if (due_ns <= now_ns(v)) {
 		if (job->state != JOB_READY || first)
-			make_ready_locked(q, job, first);
+			make_ready_locked(v, job, first);
 		start_locked(v);
 	} else if (job->state == JOB_WAITING) {
 		arm_locked(v, due_ns);
@@ -347,7 +347,7 @@ static void add(struct supafs_vfs *v, struct vfs_node *node, int64_t due_ns, boo
 	bool used = false;
 
 	if (c && job) {
-		SUPAFS_SCOPED_LOCK(&q->lock);
+		SUPAFS_SCOPED_LOCK(&v->queue->lock);
 		if (!c->job && !q->closed) {
 			*job = (struct vfs_job){.node = node, .state = JOB_WAITING};
 			supafs_list_add_tail(&q->waiting, &job->link);
