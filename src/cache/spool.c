@@ -462,18 +462,17 @@ const char *supafs_spool_name(const struct supafs_spool *s)
 /* --- For the journal ----------------------------------------------------------------------------
  */
 
-/* A copy of the local ranges; NULL when there are none. */
+/* A copy of the local ranges; not NULL when there are none. */
 static int copy_ranges(struct supafs_spool *s, struct supafs_range **ret_p, size_t *ret_n)
 {
-	struct supafs_range *p = NULL;
+	struct supafs_range *p;
 
 	SUPAFS_SCOPED_LOCK(&s->map);
-	if (s->local.n) {
-		p = reallocarray(NULL, s->local.n, sizeof(*p));
-		if (!p)
-			return -ENOMEM;
+	p = reallocarray(NULL, s->local.n ? s->local.n : 1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (s->local.n)
 		memcpy(p, s->local.p, s->local.n * sizeof(*p));
-	}
 	*ret_p = p;
 	*ret_n = s->local.n;
 	return 0;

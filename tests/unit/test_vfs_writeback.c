@@ -167,6 +167,48 @@ static void appended_and_then_changed(void **state)
 	assert_int_equal(x->lost, 0);
 }
 
+/* By ftruncate(). */
+static int resize(struct fx *x, const char *path, uint64_t fh, uint64_t size)
+{
+	const struct supafs_setattr set = {.which = SUPAFS_SET_SIZE, .size = size, .fh = fh};
+	struct supafs_node_info info;
+	uint64_t node;
+	int r = fx_path(x, path, &node);
+
+	if (r != 0)
+		return r;
+	r = supafs_vfs_setattr(x->v, &x->call, node, &set, &info, &x->fault);
+	supafs_vfs_forget(x->v, node, 1);
+	return r;
+}
+
+/* The same where all that is promised is a hole: no range of the spool file is. */
+static void appended_to_a_hole(void **state)
+{
+	static const char zeros[9];
+	struct fx *x = *state;
+	struct supafs_flush_state st;
+	char got[10];
+	uint64_t fh;
+
+	shut(x, true);
+	assert_int_equal(fx_create(x, "f", O_RDWR, &fh), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	assert_int_equal(resize(x, "f", fh, 100000), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	assert_int_equal(fx_write(x, fh, " and more", 100000), 0);
+	assert_int_equal(fx_write(x, fh, "not this", 10), 0);
+	fx_crash(x, NULL);
+	assert_int_equal(fx_open(x, "f", O_RDONLY, &fh), 0);
+	assert_int_equal(fx_read(x, fh, got, sizeof(got) - 1, 10), sizeof(got) - 1);
+	assert_memory_equal(got, zeros, sizeof(zeros));
+	assert_int_equal(fx_close(x, fh), 0);
+	shut(x, false);
+	assert_int_equal(flush_all(x, &st), 0);
+}
+
 static void a_newer_close_takes_the_place(void **state)
 {
 	struct fx *x = *state;
@@ -470,6 +512,7 @@ int main(void)
 		BACK(the_folder_may_be_gone),
 		BACK(half_a_write_is_not_promised),
 		BACK(appended_and_then_changed),
+		BACK(appended_to_a_hole),
 		BACK(a_newer_close_takes_the_place),
 		BACK(a_large_file_too),
 		BACK(over_an_object),

@@ -89,7 +89,8 @@ struct supafs_spool_map {
 	const struct supafs_range *ranges; /* local ones; sorted, disjoint */
 	size_t n;
 };
-/* A copy of the map as it is now; *ret_ranges (= ret->ranges) is the caller's to free. */
+/* A copy of the map as it is now; *ret_ranges (= ret->ranges, never NULL) is the caller's to free.
+ */
 int supafs_spool_map(
 	struct supafs_spool *s, struct supafs_spool_map *ret, struct supafs_range **ret_ranges);
 /* Opens what an earlier process left: the file must be there, a plain file of ours (0600, one
