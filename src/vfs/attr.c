@@ -24,14 +24,27 @@ int64_t vfs_ns_of(const struct timespec *t)
 	return (int64_t)t->tv_sec * SUPAFS_NS_PER_S + t->tv_nsec;
 }
 
-void vfs_own(const struct supafs_vfs *v, const struct supafs_owner *owner, struct supafs_meta *m)
+void vfs_own(struct supafs_vfs *v, struct vfs_node *parent, const struct supafs_owner *owner,
+	bool folder, struct supafs_meta *m)
 {
+	const gid_t own = owner ? owner->gid : v->cfg.gid;
+	struct supafs_node_info dir;
+	gid_t gid = own;
+
+	vfs_info(v, parent, NULL, &dir);
+	if (dir.st.st_mode & S_ISGID) {
+		gid = dir.st.st_gid;
+		if (folder)
+			m->mode |= S_ISGID;
+		else if (gid != own && owner && owner->uid != 0 && (m->mode & S_IXGRP))
+			m->mode &= ~(uint32_t)S_ISGID; /* nobody makes such a one for others */
+	}
 	if (owner && owner->uid != v->cfg.uid) {
 		m->uid = owner->uid;
 		m->has |= SUPAFS_META_UID;
 	}
-	if (owner && owner->gid != v->cfg.gid) {
-		m->gid = owner->gid;
+	if (gid != v->cfg.gid) {
+		m->gid = gid;
 		m->has |= SUPAFS_META_GID;
 	}
 }

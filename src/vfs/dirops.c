@@ -76,7 +76,7 @@ static int mkdir_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	struct vfs_ticket t;
 	int r = new_name(v, call, parent, name, &place, fault);
 
-	vfs_own(v, mk->owner, &attr.meta);
+	vfs_own(v, parent, mk->owner, true, &attr.meta);
 	if (r == 0) {
 		const struct vfs_place file = place;
 
@@ -268,7 +268,7 @@ static int symlink_in(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 			v->keyq, call, &t, vfs_key_full(&place.key), (struct supafs_str){NULL, 0});
 	if (r != 0)
 		return r;
-	vfs_own(v, mk->owner, &attr.meta);
+	vfs_own(v, parent, mk->owner, false, &attr.meta);
 	args.meta = attr.meta;
 	args.key = vfs_key_full(&place.key);
 	r = v->cfg.store->ops->put(v->cfg.store, call, &args, attr.version.id, fault);

@@ -243,7 +243,7 @@ static int make_file(struct supafs_vfs *v, struct vfs_node *parent, const struct
 				.mtime_ns = now,
 				.mode = cr->mode & 07777}}};
 
-	vfs_own(v, cr->owner, &ent.attr.meta);
+	vfs_own(v, parent, cr->owner, false, &ent.attr.meta);
 	memcpy(ent.name, place->name, place->name_n + 1);
 	memcpy(ent.seg, place->seg, place->seg_n + 1);
 	return vfs_content_birth(v, parent, &ent, (cr->flags & O_EXCL) != 0, ret_node);

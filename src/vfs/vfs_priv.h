@@ -122,9 +122,12 @@ bool vfs_version_alike(const struct supafs_version *a, const struct supafs_versi
 struct timespec vfs_time_of(int64_t ns);
 int64_t vfs_ns_of(const struct timespec *t);
 
-/* Who made something, into what is stored with it; nothing where it is the mount's own user, so
- * that another mount shows it as its own as well. */
-void vfs_own(const struct supafs_vfs *v, const struct supafs_owner *owner, struct supafs_meta *m);
+/* Who made something in `parent`, a folder (owner NULL: the mount's own user), into what is
+ * stored with it; nothing where it is the mount's own user, so that another mount shows it as its
+ * own as well. In a folder with the setgid bit it gets the folder's group, and a new folder the
+ * bit; m->mode is set before. */
+void vfs_own(struct supafs_vfs *v, struct vfs_node *parent, const struct supafs_owner *owner,
+	bool folder, struct supafs_meta *m);
 
 /* A call of our own, with the mount's time-out. Ends with supafs_call_fini(). */
 void vfs_call_init(const struct supafs_vfs *v, struct supafs_call *call);
