@@ -125,6 +125,7 @@ static int install_locked(struct supafs_vfs *v, struct vfs_node *node, struct vf
 static int install_locked(
 	struct supafs_vfs *v, struct vfs_node *node, struct vfs_content *c, struct body *b)
 {
+	bool pristine;
 	int r;
 
 	leave_promise_locked(c, b);
@@ -140,9 +141,11 @@ static int install_locked(
 		if (!b->keep_base)
 			change_base_locked(c, b);
 	}
+	pristine = c->state == VFS_CLEAN && c->remote && !c->attrs_wait;
 	c->attrs_wait = false;
 	c->background = false;
 	vfs_content_set_state_locked(c, VFS_DIRTY);
+	c->pristine = pristine;
 	r = vfs_content_announce_locked(v, node, c);
 	return r == -ENOENT ? 0 : r;
 }
@@ -287,14 +290,12 @@ int vfs_content_begin_at(struct supafs_vfs *v, struct vfs_node *node, struct sup
 	return begin(v, node, call, epoch, &(const struct change){.from = from});
 }
 
-void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed)
+static void end_locked(struct vfs_content *c, bool changed, int64_t now)
 {
-	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
-
-	SUPAFS_SCOPED_LOCK(&c->lock);
 	assert(c->writers > 0);
 	c->writers--;
 	if (changed) {
+		c->pristine = false;
 		c->meta.mtime_ns = now;
 		c->meta.has |= SUPAFS_META_MTIME;
 		c->modified_ns = now;
@@ -303,6 +304,40 @@ void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed)
 	}
 	vfs_content_check_locked(c);
 	supafs_cond_broadcast(&c->cond);
+}
+
+/* Else its close would fetch all of it, and send it as it is. What is in use stays as it is. */
+static void revert(struct supafs_vfs *v, struct vfs_node *node)
+{
+	supafs_cleanup(body_fini) struct body b = {0};
+	struct vfs_content *c = node->content;
+	struct vfs_place place;
+
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (!c->pristine || c->unlinked || c->claimed || c->writers > 0 || c->io > 0)
+		return;
+	if (c->pending && vfs_node_place_locked(v, node, &place) != 0)
+		return;
+	if (c->pending)
+		vfs_view_undo(v, &place, c->change_id);
+	c->pending = false;
+	b.spool = supafs_steal(&c->spool);
+	b.base = supafs_steal(&c->base);
+	vfs_content_set_state_locked(c, VFS_CLEAN);
+}
+
+void vfs_content_end(struct supafs_vfs *v, struct vfs_node *node, bool changed)
+{
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+	struct vfs_content *c = node->content; /* ours: the caller holds a reference */
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		end_locked(c, changed, now);
+	}
+	if (!changed)
+		revert(v, node);
 }
 
 /* The node and its content, dirty. Only the announcement can fail once both are there. */

@@ -24,14 +24,13 @@
 /* clang-format on */
 /*
  *	uploading → saved (bytes) or clean (reference); → failed; stopped: → what it was before.
- *	failed → uploading by itself when what failed may pass (queue.h).
- *	"current" is as far as the journal can be written (else none), and not for what a dead
- *	process left dirty: that was never closed. A write to a content with a record leaves the
- *	promised bytes alone, whatever the state.
- *	A write is among `writers` while it runs; an upload begins when there are none, so it sends
- *	what the spool held at its beginning. A claim keeps both away for a moment of local work.
- *	"saved" lives as long as the content has users, so that reading back or writing on
- *	after an fsync fetches nothing.
+ *	dirty → clean when it was clean before, and what was begun has changed nothing (a full
+ *disk). failed → uploading by itself when what failed may pass (queue.h). "current" is as far as
+ *the journal can be written (else none), and not for what a dead process left dirty: that was never
+ *closed. A write to a content with a record leaves the promised bytes alone, whatever the state. A
+ *write is among `writers` while it runs; an upload begins when there are none, so it sends what the
+ *spool held at its beginning. A claim keeps both away for a moment of local work. "saved" lives as
+ *long as the content has users, so that reading back or writing on after an fsync fetches nothing.
  *	A content without a name (unlinked) keeps its state for its handles and is never sent.
  *	Attributes alone (chmod, utimens on a clean or saved file that is open for writing) wait in
  *	`meta` under attrs_wait, and go with the next upload or as one copy onto itself.
@@ -104,6 +103,7 @@ void vfs_content_set_state_locked(struct vfs_content *c, enum vfs_state state)
 {
 	c->state = state;
 	c->stamp++;
+	c->pristine = false;
 	vfs_content_check_locked(c);
 	supafs_cond_broadcast(&c->cond);
 }

@@ -60,6 +60,7 @@ struct vfs_content {
 	bool background;     /* UPLOADING: nobody waits for it */
 	bool claimed;        /* one thread keeps writers and uploads away */
 	bool foreign_base;   /* `base` is not the object of our own key */
+	bool pristine;       /* DIRTY: was clean, and nothing was changed since then */
 	unsigned writers;    /* threads that change the spool now */
 	unsigned io;         /* threads that use the spool or base now */
 	unsigned open;       /* handles */
@@ -134,8 +135,9 @@ int vfs_content_begin(struct supafs_vfs *v, struct vfs_node *node, struct supafs
 /* The same when bytes below `from` stay as they are; UINT64_MAX: an append. */
 int vfs_content_begin_at(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *call,
 	unsigned epoch, uint64_t from);
-/* After it; `changed`: modification time is now. */
-void vfs_content_end(struct supafs_vfs *v, struct vfs_content *c, bool changed);
+/* After it; `changed`: modification time is now. A clean file that nobody has changed since then is
+ * clean again. */
+void vfs_content_end(struct supafs_vfs *v, struct vfs_node *node, bool changed);
 /* A new file: its node (with a reference and a look-up) and its content (with a reference), DIRTY,
  * nothing at the server, in the view. Both at once, so that nobody meets one without the other.
  * -EEXIST as vfs_node_make_locked(). */

@@ -319,7 +319,7 @@ static int join_spool(struct supafs_vfs *v, struct supafs_call *call, struct vfs
 		} else {
 			r = vfs_content_begin(v, h->node, call, h->epoch, false);
 			if (r == 0)
-				vfs_content_end(v, c, false);
+				vfs_content_end(v, h->node, false);
 		}
 		if (r != 0)
 			return r;

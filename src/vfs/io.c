@@ -82,7 +82,7 @@ int vfs_handle_write(struct supafs_vfs *v, struct supafs_call *call, struct vfs_
 	}
 	if (r == 0)
 		r = supafs_spool_pwrite(c->spool, buf, n, off);
-	vfs_content_end(v, c, r == 0);
+	vfs_content_end(v, h->node, r == 0);
 	if (r == 0)
 		set_wrote(h);
 	return r;
@@ -254,6 +254,20 @@ static int allocate(struct supafs_spool *spool, const struct supafs_span *at, in
 	return 0;
 }
 
+/* Room cannot be kept: the file's last blocks are the server's. */
+static bool allocates_nothing(struct vfs_content *c, const struct supafs_span *at, int mode)
+{
+	uint64_t size;
+
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		size = vfs_content_size_locked(c);
+	}
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return (mode & FALLOC_FL_KEEP_SIZE) && at->off >= size;
+	return (mode & FALLOC_FL_KEEP_SIZE) || at->off + at->n <= size;
+}
+
 int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_span *at, int mode, struct supafs_fault *fault)
 {
@@ -261,12 +275,11 @@ int supafs_vfs_fallocate(struct supafs_vfs *v, struct supafs_call *call,
 	int r = h && h->c && h->writable ? check_allocate(v, at, mode) : -EBADF;
 
 	supafs_fault_clear(fault);
-	/* Room cannot be kept: the file's last blocks are the server's. */
-	if (r == 0 && mode != FALLOC_FL_KEEP_SIZE) {
+	if (r == 0 && !allocates_nothing(h->c, at, mode)) {
 		r = vfs_content_begin(v, h->node, call, epoch_of(h), false);
 		if (r == 0) {
 			r = allocate(h->c->spool, at, mode);
-			vfs_content_end(v, h->c, r == 0);
+			vfs_content_end(v, h->node, r == 0);
 		}
 		if (r == 0)
 			set_wrote(h);

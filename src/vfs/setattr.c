@@ -67,6 +67,7 @@ static int edit_once(
 	r = edit->fn(v, c, edit->ctx);
 	if (r != 0)
 		return r;
+	c->pristine = false;
 	*ret_idle = false;
 	if (!vfs_state_unsent(c->state) && !c->unlinked && v->cfg.store_meta) {
 		c->attrs_wait = true;
@@ -152,7 +153,7 @@ int vfs_resize(struct supafs_vfs *v, struct vfs_node *node, struct supafs_call *
 	if (r != 0)
 		return r;
 	r = supafs_spool_truncate(c->spool, size);
-	vfs_content_end(v, c, r == 0);
+	vfs_content_end(v, node, r == 0);
 	return r;
 }
 

@@ -2,6 +2,8 @@
 /* What POSIX promises of files and the server knows nothing of: owners of new things, times of
  * change and access, places of writes. */
 #include <linux/falloc.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "vfs_fixture.h"
@@ -83,6 +85,55 @@ static void new_files_belong_to_who_made_them(void **state)
 	/* The mount's own owner is not stored: another mount shows another one. */
 	assert_int_equal(fx_server_info(x, "ours", &info), 0);
 	assert_int_equal(info.meta.has & (SUPAFS_META_UID | SUPAFS_META_GID), 0);
+}
+
+/* Folders of a team: what is made in them is the team's, however deep. */
+static void setgid_folder_gives_its_group(void **state)
+{
+	const struct supafs_owner who = {65534, 65533};
+	struct supafs_node_info team, below, link, file;
+	struct supafs_open_result open = {0};
+	struct fx *x = *state;
+
+	assert_int_equal(fx_mkdir(x, "team"), 0);
+	assert_int_equal(fx_path(x, "team", &team.node), 0);
+	set_attr(x, team.node,
+		&(const struct supafs_setattr){
+			.which = SUPAFS_SET_MODE | SUPAFS_SET_GID, .mode = 02775, .gid = 4242});
+	const struct supafs_make mk = {
+		.parent = team.node, .name = SUPAFS_STR("below"), .mode = 0775, .owner = &who};
+	const struct supafs_make ln = {.parent = team.node,
+		.name = SUPAFS_STR("link"),
+		.target = SUPAFS_STR("t"),
+		.owner = &who};
+
+	assert_int_equal(supafs_vfs_mkdir(x->v, &x->call, &mk, &below, &x->fault), 0);
+	assert_int_equal(below.st.st_mode, S_IFDIR | 02775);
+	assert_int_equal(below.st.st_uid, who.uid);
+	assert_int_equal(below.st.st_gid, 4242);
+	assert_int_equal(supafs_vfs_symlink(x->v, &x->call, &ln, &link, &x->fault), 0);
+	assert_int_equal(link.st.st_gid, 4242);
+
+	/* A program of that group is not made by somebody who is not in it. */
+	const struct supafs_create cr = {.parent = below.node,
+		.name = SUPAFS_STR("f"),
+		.mode = 02755,
+		.flags = O_WRONLY | O_CREAT,
+		.owner = &who};
+
+	assert_int_equal(supafs_vfs_create(x->v, &x->call, &cr, &file, &open, &x->fault), 0);
+	assert_int_equal(file.st.st_mode, S_IFREG | 0755);
+	assert_int_equal(file.st.st_gid, 4242);
+	assert_int_equal(fx_close(x, open.fh), 0);
+	supafs_vfs_forget(x->v, file.node, 1);
+	supafs_vfs_forget(x->v, link.node, 1);
+	supafs_vfs_forget(x->v, below.node, 1);
+	supafs_vfs_forget(x->v, team.node, 1);
+	assert_int_equal(fx_remount(x), 0);
+	assert_string_equal(fx_ls(x, "team/below"), "f"); /* now its placeholder is known */
+	assert_int_equal(stat_of(x, "team/below").st_mode, S_IFDIR | 02775);
+	assert_int_equal(stat_of(x, "team/below/f").st_gid, 4242);
+	assert_int_equal(stat_of(x, "team/link").st_gid, 4242);
 }
 
 static void change_of_mode_moves_ctime_alone(void **state)
@@ -264,10 +315,77 @@ static void refused_allocation_changes_nothing(void **state)
 	}
 	const struct supafs_span room = {.fh = fh, .n = 100000};
 
+	const struct supafs_span inside = {.fh = fh, .off = 2, .n = 4};
+	const struct supafs_span behind = {.fh = fh, .off = 6, .n = 10};
+	const int hole = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+
 	assert_int_equal(
 		supafs_vfs_fallocate(x->v, &x->call, &room, FALLOC_FL_KEEP_SIZE, &x->fault), 0);
+	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call, &inside, 0, &x->fault), 0);
+	assert_int_equal(supafs_vfs_fallocate(x->v, &x->call, &behind, hole, &x->fault), 0);
 	assert_int_equal(fx_close(x, fh), 0);
 	assert_int_equal(fx_all(x), 0);
+}
+
+/* As on a full disk: the spool's file cannot grow to there. */
+static int write_that_fails(struct fx *x, uint64_t fh)
+{
+	struct rlimit old, small;
+	int r;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	r = fx_write(x, fh, "more", 1U << 20);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	return r;
+}
+
+static void failed_write_leaves_a_clean_file(void **state)
+{
+	struct fx *x = *state;
+	uint64_t fh;
+
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	fx_server_put(x, "f", "abcdef");
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	fx_mark(x);
+	assert_true(write_that_fails(x, fh) < 0);
+	assert_int_equal(fx_flush(x, fh), 0);
+	assert_int_equal(fx_all(x), 0); /* nothing was fetched, nothing sent */
+	assert_int_equal(stat_of(x, "f").st_size, 6);
+	fx_expect(x, fh, 0, "abcdef");
+
+	/* Another one that succeeds, before it or after it, is sent. */
+	assert_int_equal(fx_write(x, fh, "X", 1), 0);
+	assert_true(write_that_fails(x, fh) < 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_string_equal(fx_server_text(x, "f"), "aXcdef");
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	assert_true(write_that_fails(x, fh) < 0);
+	assert_int_equal(fx_write(x, fh, "Y", 2), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	assert_string_equal(fx_server_text(x, "f"), "aXYdef");
+}
+
+/* A change of attributes meanwhile is one. */
+static void failed_write_keeps_a_new_mode(void **state)
+{
+	const struct supafs_setattr chmod = {.which = SUPAFS_SET_MODE, .mode = 0600};
+	struct fx *x = *state;
+	uint64_t node, fh;
+
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	fx_server_put(x, "f", "abcdef");
+	assert_int_equal(fx_path(x, "f", &node), 0);
+	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
+	set_attr(x, node, &chmod);
+	assert_true(write_that_fails(x, fh) < 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	supafs_vfs_forget(x->v, node, 1);
+	assert_int_equal(fx_remount(x), 0);
+	assert_int_equal(stat_of(x, "f").st_mode, S_IFREG | 0600);
+	assert_string_equal(fx_server_text(x, "f"), "abcdef");
 }
 
 /* 20 MiB: more than fits into one piece of anything. */
@@ -299,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(new_files_belong_to_who_made_them),
+		T(setgid_folder_gives_its_group),
 		T(change_of_mode_moves_ctime_alone),
 		T(ctime_of_another_version_is_not_ours),
 		T(rename_moves_ctime),
@@ -308,6 +427,8 @@ int main(void)
 		T(exchange_of_names),
 		T(refused_exchange_is_taken_back),
 		T(refused_allocation_changes_nothing),
+		T(failed_write_leaves_a_clean_file),
+		T(failed_write_keeps_a_new_mode),
 		T(large_file_is_read_on_after_its_unlink),
 	};
 
