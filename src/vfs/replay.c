@@ -27,7 +27,7 @@ struct moved {
 
 struct replay {
 	struct supafs_vfs *v;
-	struct moved *moved; /* the newest first */
+	struct moved *moved, **end; /* the oldest first: a folder may have been moved twice */
 	unsigned taken, left;
 };
 
@@ -376,8 +376,8 @@ static int on_rename(struct replay *rp, const struct supafs_journal_record *rec)
 		free(m);
 		return 0;
 	}
-	m->next = rp->moved;
-	rp->moved = m;
+	*rp->end = m;
+	rp->end = &m->next;
 	return 0;
 }
 
@@ -414,7 +414,7 @@ static void queue_all(struct supafs_vfs *v)
 
 int supafs_vfs_replay(struct supafs_vfs *v, unsigned *ret_n)
 {
-	supafs_cleanup(replay_fini) struct replay rp = {.v = v};
+	supafs_cleanup(replay_fini) struct replay rp = {.v = v, .end = &rp.moved};
 	int r = 0;
 
 	if (v->cfg.journal)

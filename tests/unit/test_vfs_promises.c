@@ -115,6 +115,44 @@ static void below_a_renamed_folder(void **state)
 	assert_false(fx_server_has(x, "d/g"));
 }
 
+static void note_rename(struct fx *x, const char *from, const char *to, int64_t since_ns)
+{
+	struct supafs_journal_record rec = {.kind = SUPAFS_JOURNAL_RENAME_DIR,
+		.from = supafs_str_of(from),
+		.key = supafs_str_of(to),
+		.since_ns = since_ns};
+
+	supafs_journal_new_id(rec.id);
+	assert_int_equal(supafs_journal_put(x->journal, &rec), 0);
+}
+
+/* Two renames of folders are left, each half done: a key follows them in the order in which they
+ * were made. */
+static void below_two_renamed_folders(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_flush_state st;
+
+	assert_int_equal(fx_mkdir(x, "a"), 0);
+	assert_int_equal(fx_mkdir(x, "b"), 0);
+	assert_int_equal(fx_mkdir(x, "e"), 0);
+	shut(x, true);
+	assert_int_equal(fx_save(x, "a/f", "of a"), 0);
+	assert_int_equal(fx_save(x, "b/f", "of b"), 0);
+	assert_int_equal(fx_save(x, "e/f", "of e"), 0);
+	note_rename(x, "b/", "c/", 1);
+	note_rename(x, "a/", "b/", 2);
+	note_rename(x, "e/", "d/", 3);
+	note_rename(x, "d/", "g/", 4);
+	fx_crash(x, NULL);
+	shut(x, false);
+	assert_int_equal(flush_all(x, &st), 0);
+	assert_string_equal(fx_server_text(x, "b/f"), "of a");
+	assert_string_equal(fx_server_text(x, "c/f"), "of b");
+	assert_string_equal(fx_server_text(x, "g/f"), "of e");
+	assert_false(fx_server_has(x, "a/f"));
+}
+
 static void attributes_are_promised_too(void **state)
 {
 	const struct supafs_setattr set = {.which = SUPAFS_SET_MODE | SUPAFS_SET_MTIME,
@@ -328,6 +366,7 @@ int main(void)
 		BACK(renamed_over_a_promise),
 		BACK(an_object_over_a_promise),
 		BACK(below_a_renamed_folder),
+		BACK(below_two_renamed_folders),
 		BACK(attributes_are_promised_too),
 		THROUGH(held_is_a_promise),
 		THROUGH(held_is_published_at_the_end),
