@@ -120,6 +120,19 @@ int supafs_journal_add_id(struct supafs_journal *j, const char *id, uint64_t put
 	return 0;
 }
 
+void supafs_journal_drop_id(
+	struct supafs_journal *j, const char *id, uint64_t *ret_put, uint64_t *ret_note)
+{
+	supafs_autofree struct supafs_journal_entry *e = NULL;
+
+	SUPAFS_SCOPED_LOCK(&j->lock);
+	e = supafs_map_remove(j->ids, id_hash(id), id);
+	if (!e)
+		return;
+	*ret_put = e->put;
+	*ret_note = e->note;
+}
+
 static void unlink_number(const struct supafs_journal *j, const char *id, uint64_t number)
 {
 	char name[SUPAFS_JOURNAL_NAME];

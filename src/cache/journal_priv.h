@@ -45,5 +45,8 @@ int supafs_journal_read(struct supafs_spool_dir *d, const char *name, struct sup
 	struct supafs_journal_record *ret, struct supafs_range **ret_ranges);
 /* Fills in an entry that open has found. */
 int supafs_journal_add_id(struct supafs_journal *j, const char *id, uint64_t put, uint64_t note);
+/* Forgets it again; its files' numbers (0: none). The files stay. */
+void supafs_journal_drop_id(
+	struct supafs_journal *j, const char *id, uint64_t *ret_put, uint64_t *ret_note);
 /* Looks through the folder (journal_scan.c). */
 int supafs_journal_scan(struct supafs_journal *j, unsigned *ret_lost);

@@ -12,6 +12,8 @@
  *	| torn records, those of a later version, those      | lost+found, counted               |
  *	| without their spool file                           |                                   |
  *	| a spool file whose bytes are in its record too     | away                              |
+ *	| of several ids that name one spool file, all but   | lost+found, counted               |
+ *	| the newest                                         |                                   |
  *	| any other spool file, and whatever is not ours     | lost+found, counted               |
  */
 #include <dirent.h>
@@ -46,12 +48,23 @@ struct facts {
 	char spool_name[SUPAFS_SPOOL_NAME];
 };
 
+/* Who names a spool file: the record j->found[at]. */
+struct claim {
+	char spool_name[SUPAFS_SPOOL_NAME];
+	bool inlined;
+	size_t at;
+	int64_t since_ns;
+	uint64_t number;
+};
+
 struct scan {
 	struct supafs_journal *j;
 	struct seen *seen;
 	size_t seen_n, seen_cap;
 	struct owned *owned;
 	size_t owned_n, owned_cap;
+	struct claim *claims;
+	size_t claims_n, claims_cap;
 	struct facts *whole; /* of one id */
 	size_t whole_cap;
 	int lost_fd;
@@ -62,6 +75,7 @@ static void scan_fini(struct scan *s)
 {
 	free(s->seen);
 	free(s->owned);
+	free(s->claims);
 	free(s->whole);
 	if (s->lost_fd >= 0)
 		(void)close(s->lost_fd);
@@ -230,6 +244,24 @@ static bool unusable(int r)
 	return r == -EBADMSG || r == -EPROTONOSUPPORT;
 }
 
+static int claim(struct scan *s, const struct facts *f, size_t at)
+{
+	void *p = s->claims;
+	int r = grow(&p, s->claims_n, &s->claims_cap, sizeof(*s->claims));
+	struct claim *c;
+
+	s->claims = p;
+	if (r != 0)
+		return r;
+	c = &s->claims[s->claims_n++];
+	*c = (struct claim){.inlined = f->inlined,
+		.at = at,
+		.since_ns = f->found.since_ns,
+		.number = f->found.number};
+	memcpy(c->spool_name, f->spool_name, sizeof(c->spool_name));
+	return 0;
+}
+
 /* The one that counts. */
 static int keep_record(struct scan *s, const struct facts *f, size_t *cap)
 {
@@ -239,7 +271,7 @@ static int keep_record(struct scan *s, const struct facts *f, size_t *cap)
 
 	j->found = p;
 	if (r == 0 && f->spool)
-		r = own(s, f->spool_name, !f->inlined);
+		r = claim(s, f, j->found_n);
 	if (r == 0)
 		j->found[j->found_n++] = f->found;
 	return r;
@@ -333,6 +365,71 @@ static int sort_out_all(struct scan *s)
 	return r;
 }
 
+/* --- One spool file, several ids -----------------------------------------------------------------
+ */
+
+static int by_claim(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int r = strcmp(x->spool_name, y->spool_name);
+
+	if (r != 0)
+		return r;
+	if (x->since_ns != y->since_ns)
+		return x->since_ns > y->since_ns ? -1 : 1;
+	return x->number > y->number ? -1 : x->number < y->number; /* the newest first */
+}
+
+static int lose_number(struct scan *s, const char *id, uint64_t number)
+{
+	char name[SUPAFS_JOURNAL_NAME];
+
+	if (number == 0)
+		return 0;
+	supafs_journal_file_name(id, number, name);
+	return lose(s, name);
+}
+
+static int lose_record(struct scan *s, struct supafs_journal_found *f)
+{
+	uint64_t put = 0, note = 0;
+	int r;
+
+	supafs_journal_drop_id(s->j, f->id, &put, &note);
+	f->number = 0; /* not told */
+	r = lose_number(s, f->id, put);
+	return r == 0 ? lose_number(s, f->id, note) : r;
+}
+
+/* Nothing here makes such records: a disk that lies, or somebody who copied files. */
+static int sort_out_claims(struct scan *s)
+{
+	struct supafs_journal *j = s->j;
+	size_t end, kept = 0;
+	int r = 0;
+
+	if (s->claims_n)
+		qsort(s->claims, s->claims_n, sizeof(*s->claims), by_claim);
+	for (size_t at = 0; r == 0 && at < s->claims_n; at = end) {
+		const struct claim *first = &s->claims[at];
+		bool needed = !first->inlined, lost = false;
+
+		for (end = at + 1; r == 0 && end < s->claims_n &&
+				   strcmp(s->claims[end].spool_name, first->spool_name) == 0;
+			end++) {
+			lost = lost || !s->claims[end].inlined;
+			r = lose_record(s, &j->found[s->claims[end].at]);
+		}
+		if (r == 0 && (needed || !lost)) /* else the file goes with its record */
+			r = own(s, first->spool_name, needed);
+	}
+	for (size_t i = 0; i < j->found_n; i++)
+		if (j->found[i].number)
+			j->found[kept++] = j->found[i];
+	j->found_n = kept;
+	return r;
+}
+
 /* --- The spool files -----------------------------------------------------------------------------
  */
 
@@ -386,6 +483,8 @@ int supafs_journal_scan(struct supafs_journal *j, unsigned *ret_lost)
 
 	if (r == 0)
 		r = sort_out_all(&s);
+	if (r == 0)
+		r = sort_out_claims(&s);
 	if (r == 0 && s.owned_n)
 		qsort(s.owned, s.owned_n, sizeof(*s.owned), by_name);
 	if (r == 0)

@@ -178,6 +178,41 @@ static void test_two_of_one_file(void **state)
 	assert_int_equal(st.st_size, 200003);
 }
 
+/* Two ids name one spool file, as copied records would: the newer one has it. */
+static void two_ids_of_one_file(struct fx *x, uint64_t size, unsigned lost)
+{
+	struct supafs_journal_record older = small(SUPAFS_JOURNAL_CONTENT, "older");
+	struct supafs_journal_record newer = small(SUPAFS_JOURNAL_CONTENT, "newer");
+	struct supafs_spool *s = spool_of(x, "bytes", size);
+	struct told t;
+
+	older.since_ns = 1;
+	newer.since_ns = 2;
+	assert_int_equal(supafs_journal_put_spool(x->j, &newer, s), 0);
+	assert_int_equal(supafs_journal_put_spool(x->j, &older, s), 0);
+	supafs_spool_keep(s, true);
+	(void)supafs_spool_free(s);
+	reopen(x);
+	assert_int_equal(x->lost, lost);
+	assert_int_equal(supafs_journal_found(x->j), 1);
+	t = walk(x);
+	assert_int_equal(t.n, 1);
+	assert_string_equal(t.keys[0], "newer");
+	assert_string_equal(t.text[0], "bytes");
+	assert_int_equal(supafs_journal_remove(x->j, newer.id), 0);
+	assert_int_equal(supafs_journal_remove(x->j, older.id), 0);
+	assert_int_equal(count(x, "lost+found"), lost);
+	empty_folders(x);
+}
+
+static void test_two_ids_of_one_file(void **state)
+{
+	struct fx *x = *state;
+
+	two_ids_of_one_file(x, 100000, 1);
+	two_ids_of_one_file(x, 0, 1); /* the bytes are in the records */
+}
+
 static void test_foreign_files(void **state)
 {
 	struct fx *x = *state;
@@ -400,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_spool, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_of_one_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_ids_of_one_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_later_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_is_private, setup, teardown),
