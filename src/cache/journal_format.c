@@ -259,6 +259,9 @@ static bool kind_valid(const struct supafs_journal_record *rec)
 	case SUPAFS_JOURNAL_DELETE:
 		return flags == 0 && (rec->key.n == 0 || folder_key(rec->key)) &&
 		       rec->from.n == 0 && version_unused(&rec->base) && rec->nonce.n == 0;
+	case SUPAFS_JOURNAL_EXCHANGE:
+		return flags == 0 && rec->key.n && rec->from.n && version_unused(&rec->base) &&
+		       rec->nonce.n == 0 && rec->deletes.n == 0;
 	case SUPAFS_JOURNAL_CONTENT:
 		break;
 	}
@@ -552,7 +555,7 @@ int supafs_journal_parse(
 	rec.since_ns = (int64_t)take_u64(&r);
 	rec.tries = take_u32(&r);
 	error = take_u32(&r);
-	if (take_u64(&r) != 0 || kind < SUPAFS_JOURNAL_CONTENT || kind > SUPAFS_JOURNAL_DELETE ||
+	if (take_u64(&r) != 0 || kind < SUPAFS_JOURNAL_CONTENT || kind > SUPAFS_JOURNAL_EXCHANGE ||
 		error > ERRNO_MAX)
 		return -EBADMSG;
 	rec.kind = (enum supafs_journal_kind)kind;

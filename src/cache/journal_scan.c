@@ -207,12 +207,14 @@ static int check_spool(struct scan *s, const struct supafs_journal_record *rec)
 	return r == -ENOENT ? -EBADMSG : r;
 }
 
-/* Where keys are now; what is to come to them; what is to go. */
+/* Where keys are now; what is to come to them; what is to go; what waits for the others. */
 static int rank_of(enum supafs_journal_kind kind)
 {
 	if (kind == SUPAFS_JOURNAL_RENAME_DIR)
 		return 0;
-	return kind == SUPAFS_JOURNAL_CONTENT ? 1 : 2;
+	if (kind == SUPAFS_JOURNAL_CONTENT)
+		return 1;
+	return kind == SUPAFS_JOURNAL_EXCHANGE ? 3 : 2;
 }
 
 /* 0, -EBADMSG, -EPROTONOSUPPORT, or what ends the scan. */

@@ -144,14 +144,20 @@ static int64_t pause_of(unsigned tries)
 	return ns < RETRY_MAX_NS ? ns : RETRY_MAX_NS;
 }
 
+static const char *what_of(enum supafs_journal_kind kind)
+{
+	if (kind == SUPAFS_JOURNAL_DELETE)
+		return "deleting in";
+	return kind == SUPAFS_JOURNAL_EXCHANGE ? "the exchange with" : "the rename to";
+}
+
 static void tell_waiting(const struct vfs_task *t, int r, const struct supafs_fault *fault)
 {
 	char text[300];
 
 	supafs_fault_format(fault, text, sizeof(text));
 	supafs_log(SUPAFS_LOG_WARN, "%s \"%.*s\" is not finished: %s (%s); it is tried again",
-		t->kind == SUPAFS_JOURNAL_DELETE ? "deleting in" : "the rename to",
-		SUPAFS_STR_FMT(vfs_key_rel(&t->to)), strerrordesc_np(-r), text);
+		what_of(t->kind), SUPAFS_STR_FMT(vfs_key_rel(&t->to)), strerrordesc_np(-r), text);
 }
 
 static void wait_again(struct vfs_jobs *jobs, struct vfs_task *t, int r, unsigned round,
@@ -176,6 +182,20 @@ static void wait_again(struct vfs_jobs *jobs, struct vfs_task *t, int r, unsigne
 	supafs_cond_broadcast(&jobs->cond);
 }
 
+/* An exchange waits for all other renames (jobs_run.c): it is due when one has ended. */
+static void hurry_exchanges_locked(struct vfs_jobs *jobs) SUPAFS_REQUIRES(jobs->lock);
+static void hurry_exchanges_locked(struct vfs_jobs *jobs)
+{
+	supafs_list_for_each (it, &jobs->tasks) {
+		struct vfs_task *t = supafs_list_entry(it, struct vfs_task, link);
+
+		if (t->kind != SUPAFS_JOURNAL_EXCHANGE || t->state != VFS_TASK_WAITING)
+			continue;
+		t->due_ns = now_ns(jobs);
+		arm_locked(jobs, t->due_ns);
+	}
+}
+
 static void finish(
 	struct vfs_jobs *jobs, struct vfs_task *t, int r, const struct supafs_fault *fault)
 {
@@ -192,6 +212,7 @@ static void finish(
 	task_free(t);
 	SUPAFS_SCOPED_LOCK(&jobs->lock);
 	jobs->active--;
+	hurry_exchanges_locked(jobs);
 	supafs_cond_broadcast(&jobs->cond);
 }
 
@@ -289,6 +310,20 @@ int vfs_jobs_take(struct supafs_vfs *v, const struct supafs_journal_record *rec)
 	return 0;
 }
 
+static bool is_rename(enum supafs_journal_kind kind)
+{
+	return kind == SUPAFS_JOURNAL_RENAME_DIR || kind == SUPAFS_JOURNAL_REPLACE;
+}
+
+bool vfs_jobs_renaming(struct supafs_vfs *v)
+{
+	SUPAFS_SCOPED_LOCK(&v->jobs->lock);
+	supafs_list_for_each (it, &v->jobs->tasks)
+		if (is_rename(supafs_list_entry(it, struct vfs_task, link)->kind))
+			return true;
+	return false;
+}
+
 bool vfs_jobs_idle(struct supafs_vfs *v)
 {
 	SUPAFS_SCOPED_LOCK(&v->jobs->lock);
@@ -373,6 +408,17 @@ void vfs_jobs_note_rename(struct supafs_vfs *v, const struct vfs_key *from,
 	supafs_journal_new_id(rec.id);
 	if (supafs_journal_put(v->cfg.journal, &rec) == 0)
 		memcpy(ret->id, rec.id, sizeof(ret->id));
+}
+
+void vfs_jobs_note_exchange(
+	struct supafs_vfs *v, struct supafs_journal_record *rec, struct vfs_job_record *ret)
+{
+	ret->id[0] = '\0';
+	if (!v->cfg.journal)
+		return;
+	supafs_journal_new_id(rec->id);
+	if (supafs_journal_put(v->cfg.journal, rec) == 0)
+		memcpy(ret->id, rec->id, sizeof(ret->id));
 }
 
 void vfs_jobs_note_replace(

@@ -7,6 +7,8 @@
  *	             (the ticket of both is in the queue from the start), and the view has the new
  *	             name only
  *	REPLACE      the source goes if the target has its content, and the source is as it was
+ *	EXCHANGE     what is left under a hidden name gets a name of the two; not before all of the
+ *	             other renames are done, which may be steps of it
  *	DELETE       names that are gone from the view go at the server, each only while it is the
  *	             version that was deleted; what is another one by now comes back into the view
  *
@@ -40,6 +42,8 @@ bool vfs_jobs_idle(struct supafs_vfs *v);
 /* Tries all that wait at once, and waits until each has been tried or is done. 0, -EIO when some
  * are left, -EINTR, -ETIMEDOUT. */
 int vfs_jobs_wait(struct supafs_vfs *v, struct supafs_call *call);
+/* Is there a job of a rename that is no exchange? */
+bool vfs_jobs_renaming(struct supafs_vfs *v);
 /* Stops what runs and begins nothing more. */
 void vfs_jobs_close(struct supafs_vfs *v);
 
@@ -56,5 +60,8 @@ void vfs_jobs_note_rename(struct supafs_vfs *v, const struct vfs_key *from,
 /* A copy (nonce "") or upload over `to`, after which `from` is to go while it is `base`. */
 void vfs_jobs_note_replace(
 	struct supafs_vfs *v, const struct supafs_journal_record *rec, struct vfs_job_record *ret);
+/* Two names that are exchanged, before the first step; durable. `rec` gets its id. */
+void vfs_jobs_note_exchange(
+	struct supafs_vfs *v, struct supafs_journal_record *rec, struct vfs_job_record *ret);
 /* It is done or will not be. `durable`: it must not come back after a power cut. */
 void vfs_jobs_forget(struct supafs_vfs *v, struct vfs_job_record *job, bool durable);

@@ -28,6 +28,7 @@ struct vfs_task {
 	char id[SUPAFS_JOURNAL_ID];
 	struct vfs_key from, to; /* DELETE: to is the folder */
 	struct supafs_version base;
+	int64_t since_ns; /* EXCHANGE */
 	char nonce[SUPAFS_NONCE_MAX + 1];
 	struct supafs_buf deletes;
 	uint64_t *changes;        /* DELETE: the view's change of each name */

@@ -194,6 +194,25 @@ static void end_replace(struct vfs_task *t)
 		vfs_view_undo(t->v, &place, t->from_id);
 }
 
+/* --- Two names that were exchanged ---------------------------------------------------------------
+ */
+
+static int run_exchange(struct vfs_task *t, struct supafs_call *call, struct supafs_fault *fault)
+{
+	struct vfs_place from, to;
+	const struct vfs_exchange_left left = {&from, &to, t->since_ns};
+	int r = place_of(&t->from, &from);
+
+	if (r == 0)
+		r = place_of(&t->to, &to);
+	if (r != 0)
+		return r;
+	/* A step of it was cut short as well: until that is done, what is there says nothing. */
+	if (vfs_jobs_renaming(t->v))
+		return -EAGAIN;
+	return vfs_exchange_rest(t->v, call, &left, fault);
+}
+
 /* --- Deletes -------------------------------------------------------------------------------------
  */
 
@@ -462,6 +481,7 @@ int vfs_task_init(struct supafs_vfs *v, struct vfs_task *t, const struct supafs_
 	t->kind = rec->kind;
 	t->flags = rec->flags;
 	t->base = rec->base;
+	t->since_ns = rec->since_ns;
 	memcpy(t->id, rec->id, sizeof(t->id));
 	memcpy(t->nonce, rec->nonce.n ? rec->nonce.p : "",
 		rec->nonce.n <= SUPAFS_NONCE_MAX ? rec->nonce.n : 0);
@@ -474,6 +494,8 @@ int vfs_task_init(struct supafs_vfs *v, struct vfs_task *t, const struct supafs_
 		return init_rename(t);
 	case SUPAFS_JOURNAL_REPLACE:
 		init_replace(t);
+		return 0;
+	case SUPAFS_JOURNAL_EXCHANGE:
 		return 0;
 	case SUPAFS_JOURNAL_DELETE:
 		r = init_deletes(t, rec->deletes);
@@ -504,6 +526,8 @@ int vfs_task_run(struct vfs_task *t, struct supafs_call *call, struct supafs_fau
 		return run_replace(t, call, fault);
 	case SUPAFS_JOURNAL_DELETE:
 		return run_deletes(t, call, fault);
+	case SUPAFS_JOURNAL_EXCHANGE:
+		return run_exchange(t, call, fault);
 	case SUPAFS_JOURNAL_CONTENT:
 		break;
 	}
@@ -522,6 +546,10 @@ static void tell_given_up(const struct vfs_task *t, int r, const struct supafs_f
 	else if (t->kind == SUPAFS_JOURNAL_RENAME_DIR)
 		supafs_log(SUPAFS_LOG_ERROR,
 			"the rename of \"%.*s\" to \"%.*s\" could not be finished: %s (%s); what was not moved is under its old name",
+			SUPAFS_STR_FMT(from), SUPAFS_STR_FMT(to), strerrordesc_np(-r), text);
+	else if (t->kind == SUPAFS_JOURNAL_EXCHANGE)
+		supafs_log(SUPAFS_LOG_ERROR,
+			"the exchange of \"%.*s\" and \"%.*s\" could not be finished: %s (%s); one of them is beside the second one, under a name that begins with .supafs-exchange-: rename it",
 			SUPAFS_STR_FMT(from), SUPAFS_STR_FMT(to), strerrordesc_np(-r), text);
 	else
 		supafs_log(SUPAFS_LOG_ERROR,
@@ -544,6 +572,7 @@ void vfs_task_end(struct vfs_task *t, int r, const struct supafs_fault *fault)
 		if (r != 0)
 			end_deletes(t);
 		break;
+	case SUPAFS_JOURNAL_EXCHANGE:
 	case SUPAFS_JOURNAL_CONTENT:
 		break;
 	}

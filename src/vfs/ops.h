@@ -36,9 +36,21 @@ struct vfs_renaming {
 	} replace;
 };
 
+/* A rename, also of a mount that is read-only: a job may have to end one. r->flags: none or
+ * RENAME_NOREPLACE. */
+int vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
+	struct supafs_fault *fault);
 /* RENAME_EXCHANGE (rename_exchange.c). */
 int vfs_rename_exchange(struct supafs_vfs *v, struct supafs_call *call,
 	const struct supafs_rename *r, struct supafs_fault *fault);
+/* One that was cut short: as its record has it. */
+struct vfs_exchange_left {
+	const struct vfs_place *from, *to;
+	int64_t since_ns;
+};
+/* Ends it: nothing is left under the hidden name. 0, -EEXIST (both names are there), or -errno. */
+int vfs_exchange_rest(struct supafs_vfs *v, struct supafs_call *call,
+	const struct vfs_exchange_left *left, struct supafs_fault *fault);
 /* Folders, the whole of it. 0 or -errno. The caller holds the ticket of both keys. */
 int vfs_rename_folder(struct vfs_renaming *rn);
 /* Moves what is left below `from`. The caller holds the ticket of both. */

@@ -574,7 +574,7 @@ static int rename_looked(struct vfs_renaming *rn, const struct supafs_rename *ar
 	return r;
 }
 
-int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
+int vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
 	struct supafs_fault *fault)
 {
 	struct vfs_renaming rn = {
@@ -586,12 +586,6 @@ int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const stru
 	int e;
 
 	supafs_fault_clear(fault);
-	if (v->cfg.read_only)
-		return -EROFS;
-	if (r->flags == RENAME_EXCHANGE)
-		return vfs_rename_exchange(v, call, r, fault);
-	if (r->flags & ~(unsigned)RENAME_NOREPLACE)
-		return -EINVAL;
 	e = vfs_node_get_folder(v, r->parent, &rn.old_parent);
 	if (e == 0)
 		e = vfs_node_get_folder(v, r->new_parent, &rn.new_parent);
@@ -604,4 +598,17 @@ int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const stru
 	vfs_node_put(v, rn.new_parent);
 	vfs_node_put(v, rn.old_parent);
 	return vfs_errno(e);
+}
+
+int supafs_vfs_rename(struct supafs_vfs *v, struct supafs_call *call, const struct supafs_rename *r,
+	struct supafs_fault *fault)
+{
+	supafs_fault_clear(fault);
+	if (v->cfg.read_only)
+		return -EROFS;
+	if (r->flags == RENAME_EXCHANGE)
+		return vfs_rename_exchange(v, call, r, fault);
+	if (r->flags & ~(unsigned)RENAME_NOREPLACE)
+		return -EINVAL;
+	return vfs_rename(v, call, r, fault);
 }

@@ -395,6 +395,7 @@ static int on_record(void *ctx, const struct supafs_journal_record *rec, struct 
 		break;
 	case SUPAFS_JOURNAL_REPLACE:
 	case SUPAFS_JOURNAL_DELETE:
+	case SUPAFS_JOURNAL_EXCHANGE:
 		break;
 	}
 	return r == 0 ? vfs_jobs_take(rp->v, rec) : r;

@@ -81,6 +81,9 @@ static void test_damage(void **state)
 	rec = small(SUPAFS_JOURNAL_RENAME_DIR, "to/");
 	rec.from = SUPAFS_STR("from/");
 	refuse_damage(&rec);
+	rec = small(SUPAFS_JOURNAL_EXCHANGE, "file");
+	rec.from = SUPAFS_STR("folder/");
+	refuse_damage(&rec);
 }
 
 /* Fields come back as they went in. */
@@ -152,6 +155,7 @@ static void test_bounds(void **state)
 	REFUSED(rec.flags |= SUPAFS_JOURNAL_REFERENCE);
 	REFUSED(rec.kind = SUPAFS_JOURNAL_RENAME_DIR);
 	REFUSED(rec.kind = SUPAFS_JOURNAL_DELETE);
+	REFUSED(rec.kind = SUPAFS_JOURNAL_EXCHANGE);
 	REFUSED(rec.kind = (enum supafs_journal_kind)9);
 	REFUSED(rec.id[3] = 'X');
 	REFUSED(rec.map.name[0] = '\0');

@@ -1,115 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Journaled jobs: renames and deletes that a death, a time-out or a bad server cuts short.
- *
- * A death at a request: the layer on top copies the spool's folder before (or after) the n-th
- * request that changes something, and lets none through from then on. What the dying operation does
- * about that is of no interest: the next mount gets the copy, and the server as it was then.
+ * Journaled jobs: renames and deletes that a death, a time-out or a bad server cuts short. Those of
+ * an exchange: test_vfs_exchange.c.
  */
-#include <dirent.h>
-#include <limits.h>
 #include <sched.h>
-#include <unistd.h>
 
-#include "supafs/util/lock.h"
-
-#include "layer_priv.h"
-#include "vfs_fixture.h"
-
-struct reaper {
-	struct supafs_layer layer;
-	struct supafs_mutex lock;
-	char dir[80], copy[80]; /* lock, like all below */
-	unsigned stop, at;      /* the n-th changing request; 0: none */
-	bool after;
-	bool dead;
-};
-
-static void copy_file(int from_dir, int to_dir, const char *name)
-{
-	int from = openat(from_dir, name, O_RDONLY);
-	int to = openat(to_dir, name, O_CREAT | O_WRONLY | O_EXCL, 0600);
-	char buf[4096];
-	ssize_t n;
-
-	if (from >= 0) /* else it has gone meanwhile */
-		while ((n = read(from, buf, sizeof(buf))) > 0)
-			assert_int_equal(write(to, buf, (size_t)n), n);
-	(void)close(from);
-	(void)close(to);
-}
-
-static void copy_folder(const char *from, const char *to)
-{
-	DIR *d = opendir(from), *out = opendir(to);
-
-	assert_non_null(d);
-	assert_non_null(out);
-	for (struct dirent *e = readdir(d); e; e = readdir(d))
-		if (e->d_name[0] != '.')
-			copy_file(dirfd(d), dirfd(out), e->d_name);
-	closedir(d);
-	closedir(out);
-}
-
-static bool changes(enum supafs_op op)
-{
-	return op == SUPAFS_OP_PUT || op == SUPAFS_OP_REMOVE || op == SUPAFS_OP_REMOVE_MANY ||
-	       op == SUPAFS_OP_COPY || op == SUPAFS_OP_MOVE;
-}
-
-static struct reaper *reaper_of(struct supafs_layer *l)
-{
-	return (struct reaper *)(void *)l;
-}
-
-static int gone(struct supafs_layer_op *o)
-{
-	*o->fault = (struct supafs_fault){.class = SUPAFS_FAULT_PERMANENT, .retry_after_ms = -1};
-	return -EIO;
-}
-
-static int reaper_before(struct supafs_layer *l, struct supafs_layer_op *o)
-{
-	struct reaper *d = reaper_of(l);
-
-	SUPAFS_SCOPED_LOCK(&d->lock);
-	if (!d->dead && !d->after && d->stop && changes(o->op) && ++d->at == d->stop) {
-		copy_folder(d->dir, d->copy);
-		d->dead = true;
-	}
-	return d->dead ? gone(o) : 0;
-}
-
-static int reaper_after(struct supafs_layer *l, struct supafs_layer_op *o, int r)
-{
-	struct reaper *d = reaper_of(l);
-
-	SUPAFS_SCOPED_LOCK(&d->lock);
-	if (!d->dead && d->after && d->stop && changes(o->op) && ++d->at == d->stop) {
-		copy_folder(d->dir, d->copy);
-		d->dead = true;
-	}
-	return d->dead ? gone(o) : r;
-}
-
-static void reaper_fini(struct supafs_layer *l)
-{
-	supafs_mutex_fini(&reaper_of(l)->lock);
-}
-
-static const struct supafs_layer_hooks reaper_hooks = {reaper_before, reaper_after, reaper_fini};
-static const struct supafs_store_ops reaper_ops = SUPAFS_LAYER_OPS("reaper");
-
-static struct supafs_store *reaper_new(struct supafs_store *inner)
-{
-	struct reaper *d = calloc(1, sizeof(*d));
-
-	assert_non_null(d);
-	d->layer = (struct supafs_layer){{&reaper_ops}, inner, &reaper_hooks};
-	supafs_mutex_init(&d->lock);
-	return &d->layer.base;
-}
+#include "vfs_reaper.h"
 
 /* --- Set-up --------------------------------------------------------------------------------------
  */
@@ -129,97 +25,6 @@ static int teardown(void **state)
 {
 	assert_int_equal(fx_free(*state), 0);
 	return 0;
-}
-
-/* Files in the spool's folder: records and contents. */
-static unsigned spooled(const struct fx *x)
-{
-	char path[100];
-	unsigned n = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/spool", x->dir);
-
-	DIR *d = opendir(path);
-
-	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
-		n += e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return n;
-}
-
-/* No record, no content; what has been told to be done may be cleared away a moment later. */
-static void check_empty(struct fx *x)
-{
-	const struct supafs_clock *clock = supafs_clock_system();
-	const int64_t until = clock->mono_ns(clock) + 5 * SUPAFS_NS_PER_S;
-
-	while (spooled(x) > 0 && clock->mono_ns(clock) < until)
-		(void)sched_yield();
-	assert_int_equal(spooled(x), 0);
-}
-
-/* Waits for what is queued and the jobs; how it ended. */
-static int flush(struct fx *x)
-{
-	struct supafs_flush_state st;
-
-	return supafs_vfs_flush_all(x->v, &x->call, NULL, NULL, &st);
-}
-
-/* Faults that pass are over after some tries. */
-static void flush_all(struct fx *x)
-{
-	for (unsigned i = 0; i < 8; i++)
-		if (flush(x) == 0)
-			return;
-	assert_int_equal(flush(x), 0);
-}
-
-/* The n-th changing request from now on is the last. */
-static void doom(struct fx *x, unsigned n, bool after)
-{
-	struct reaper *d = (struct reaper *)(void *)x->top;
-
-	SUPAFS_SCOPED_LOCK(&d->lock);
-	(void)snprintf(d->dir, sizeof(d->dir), "%s/spool", x->dir);
-	(void)snprintf(d->copy, sizeof(d->copy), "/tmp/supafs-copy-XXXXXX");
-	assert_non_null(mkdtemp(d->copy));
-	d->stop = n;
-	d->after = after;
-	d->at = 0;
-}
-
-static void empty(const char *dir)
-{
-	DIR *d = opendir(dir);
-
-	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
-		if (e->d_name[0] != '.')
-			(void)unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-}
-
-/* The next mount. False: the operation needed fewer requests, and was not cut short. */
-static bool resurrect(struct fx *x)
-{
-	struct reaper *d = (struct reaper *)(void *)x->top;
-	const bool died = d->dead;
-	unsigned left;
-
-	if (died) {
-		x->v = supafs_vfs_free(x->v, 0, &left);
-		empty(d->dir);
-		copy_folder(d->copy, d->dir);
-	}
-	empty(d->copy);
-	assert_int_equal(rmdir(d->copy), 0);
-	d->dead = false;
-	d->stop = 0;
-	if (died)
-		fx_crash(x, NULL);
-	return died;
 }
 
 static void server_fails(struct fx *x, enum supafs_op op, unsigned skip, unsigned times)
@@ -272,14 +77,14 @@ static void rename_dies(bool after)
 		struct fx *x = fx_new(&through);
 
 		make_folder(x, "old");
-		doom(x, n, after);
+		reaper_doom(x, n, after);
 		(void)fx_rename(x, "old", "new", 0);
-		died = resurrect(x);
+		died = reaper_resurrect(x);
 		/* Whoever looks waits until all of it is there. */
 		assert_string_equal(fx_ls(x, ""), "new/");
 		check_folder(x, "new", "old");
-		assert_int_equal(flush(x), 0);
-		check_empty(x);
+		assert_int_equal(reaper_flush(x), 0);
+		reaper_check_empty(x);
 		assert_true(!died || n <= 5);
 		assert_int_equal(fx_free(x), 0);
 	}
@@ -312,18 +117,18 @@ static void test_rename_dies_with_queued(void **state)
 		(void)sched_yield();
 		supafs_vfs_stats(x->v, &stats);
 	} while (stats.failed != 1 || stats.dirty || stats.uploading);
-	doom(x, 3, false);
+	reaper_doom(x, 3, false);
 	(void)fx_rename(x, "old", "new", 0);
-	assert_true(resurrect(x));
+	assert_true(reaper_resurrect(x));
 	assert_string_equal(fx_cat(x, "new/b"), "changed");
 	assert_string_equal(fx_cat(x, "new/mine"), "mine");
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	assert_string_equal(fx_server_text(x, "new/b"), "changed");
 	assert_string_equal(fx_server_text(x, "new/mine"), "mine");
 	assert_false(fx_server_has(x, "old/b"));
 	assert_false(fx_server_has(x, "old/mine"));
 	assert_string_equal(fx_ls(x, ""), "new/");
-	check_empty(x);
+	reaper_check_empty(x);
 	assert_int_equal(fx_free(x), 0);
 }
 
@@ -337,8 +142,8 @@ static void test_rename_cut_short(void **state)
 	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
 	check_folder(x, "new", "old");
 	assert_string_equal(fx_ls(x, ""), "new/");
-	assert_int_equal(flush(x), 0);
-	check_empty(x);
+	assert_int_equal(reaper_flush(x), 0);
+	reaper_check_empty(x);
 }
 
 /* Before anything was moved it is only an error. */
@@ -350,7 +155,7 @@ static void test_rename_not_begun(void **state)
 	server_fails(x, SUPAFS_OP_MOVE, 0, 5);
 	assert_int_equal(fx_rename(x, "old", "new", 0), -EIO);
 	check_folder(x, "old", "new");
-	check_empty(x);
+	reaper_check_empty(x);
 	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
 	check_folder(x, "new", "old");
 }
@@ -363,12 +168,12 @@ static void test_rename_waits(void **state)
 	make_folder(x, "old");
 	server_fails(x, SUPAFS_OP_MOVE, 2, 15); /* three at a time */
 	assert_int_equal(fx_rename(x, "old", "new", 0), 0);
-	assert_int_equal(flush(x), -EIO);
-	assert_int_equal(spooled(x), 1);
+	assert_int_equal(reaper_flush(x), -EIO);
+	assert_int_equal(reaper_spooled(x), 1);
 	fx_crash(x, NULL);
-	flush_all(x);
+	reaper_flush_all(x);
 	check_folder(x, "new", "old");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* An object that the server will not move stays, is told, and is not tried at the next mount. */
@@ -379,7 +184,7 @@ static void test_rename_refused(void **state)
 	make_folder(x, "old");
 	fx_fail(x, SUPAFS_OP_MOVE, 2, 1, -EACCES);
 	assert_int_equal(fx_rename(x, "old", "new", 0), -EACCES);
-	check_empty(x);
+	reaper_check_empty(x);
 	assert_string_equal(fx_ls(x, ""), "new/ old/");
 }
 
@@ -392,14 +197,14 @@ static void replace_dies(unsigned n, bool after, bool moved)
 
 	fx_server_put(x, "from", "new");
 	fx_server_put(x, "to", "old");
-	doom(x, n, after);
+	reaper_doom(x, n, after);
 	(void)fx_rename(x, "from", "to", 0);
-	assert_true(resurrect(x));
-	assert_int_equal(flush(x), 0);
+	assert_true(reaper_resurrect(x));
+	assert_int_equal(reaper_flush(x), 0);
 	assert_string_equal(fx_server_text(x, "to"), moved ? "new" : "old");
 	assert_int_equal(fx_server_has(x, "from"), !moved);
 	assert_string_equal(fx_ls(x, ""), moved ? "to" : "from to");
-	check_empty(x);
+	reaper_check_empty(x);
 	assert_int_equal(fx_free(x), 0);
 }
 
@@ -419,12 +224,12 @@ static void test_replace_changed_source(void **state)
 
 	fx_server_put(x, "from", "new");
 	fx_server_put(x, "to", "old");
-	doom(x, 2, false);
+	reaper_doom(x, 2, false);
 	(void)fx_rename(x, "from", "to", 0);
-	((struct reaper *)(void *)x->top)->stop = 0;
+	reaper_spare(x);
 	fx_server_put(x, "from", "another's");
-	assert_true(resurrect(x));
-	assert_int_equal(flush(x), 0);
+	assert_true(reaper_resurrect(x));
+	assert_int_equal(reaper_flush(x), 0);
 	assert_string_equal(fx_server_text(x, "from"), "another's");
 	assert_string_equal(fx_server_text(x, "to"), "new");
 }
@@ -438,14 +243,14 @@ static void upload_dies(unsigned n, bool after)
 	fx_server_put(x, "from", "old");
 	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
 	assert_int_equal(fx_save(x, "from", "new"), -EACCES);
-	doom(x, n, after);
+	reaper_doom(x, n, after);
 	(void)fx_rename(x, "from", "to", 0);
-	assert_true(resurrect(x));
-	flush_all(x);
+	assert_true(reaper_resurrect(x));
+	reaper_flush_all(x);
 	assert_string_equal(fx_server_text(x, "to"), "new");
 	assert_false(fx_server_has(x, "from"));
 	assert_string_equal(fx_ls(x, ""), "to");
-	check_empty(x);
+	reaper_check_empty(x);
 	assert_int_equal(fx_free(x), 0);
 }
 
@@ -474,10 +279,10 @@ static void upload_over_promise_dies(unsigned n, bool after)
 	fx_advance_ms(x, 1000);
 	fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
 	assert_int_equal(fx_save(x, "to", "replaced"), -EACCES);
-	doom(x, n, after);
+	reaper_doom(x, n, after);
 	(void)fx_rename(x, "from", "to", 0);
-	assert_true(resurrect(x));
-	flush_all(x);
+	assert_true(reaper_resurrect(x));
+	reaper_flush_all(x);
 	assert_string_equal(fx_server_text(x, "to"), "new");
 	assert_false(fx_server_has(x, "from"));
 	fx_crash(x, NULL);
@@ -504,9 +309,9 @@ static void test_upload_source_later(void **state)
 	assert_int_equal(fx_rename(x, "from", "to", 0), 0);
 	assert_string_equal(fx_ls(x, ""), "to");
 	assert_string_equal(fx_cat(x, "to"), "new");
-	flush_all(x);
+	reaper_flush_all(x);
 	assert_false(fx_server_has(x, "from"));
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* The old object is never removed: both names are what the server has. */
@@ -520,7 +325,7 @@ static void test_upload_source_refused(void **state)
 	assert_string_equal(fx_cat(x, "to"), "new");
 	assert_string_equal(fx_cat(x, "from"), "old");
 	assert_string_equal(fx_ls(x, ""), "from to");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* An upload that failed leaves the file, and its record, under the old name. */
@@ -533,10 +338,10 @@ static void test_upload_refused(void **state)
 	assert_int_equal(fx_rename(x, "from", "to", 0), -EACCES);
 	assert_string_equal(fx_cat(x, "from"), "new");
 	fx_crash(x, NULL);
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	assert_string_equal(fx_server_text(x, "from"), "new");
 	assert_false(fx_server_has(x, "to"));
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* --- Deletes -------------------------------------------------------------------------------------
@@ -583,14 +388,14 @@ static void test_deletes_come_true(void **state)
 
 	make_many(x, 8);
 	remove_many(x, 0, 7);
-	assert_int_equal(at_server(x, 8), 6); /* the third and later ones are gathered */
-	assert_int_equal(spooled(x), 1);      /* in one record */
+	assert_int_equal(at_server(x, 8), 6);   /* the third and later ones are gathered */
+	assert_int_equal(reaper_spooled(x), 1); /* in one record */
 	fx_crash(x, NULL);
 	assert_string_equal(fx_ls(x, "d"), "file-07");
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	assert_int_equal(at_server(x, 8), 1);
 	assert_string_equal(fx_ls(x, "d"), "file-07");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* The folder stays. */
@@ -601,12 +406,12 @@ static void test_deletes_all(void **state)
 	make_many(x, 8);
 	remove_many(x, 0, 8);
 	fx_crash(x, NULL);
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	assert_int_equal(at_server(x, 8), 0);
 	assert_string_equal(fx_ls(x, ""), "d/");
 	assert_string_equal(fx_ls(x, "d"), "");
 	assert_int_equal(fx_rmdir(x, "d"), 0);
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 static void test_deletes_die(void **state)
@@ -617,13 +422,13 @@ static void test_deletes_die(void **state)
 
 		make_many(x, 8);
 		remove_many(x, 0, 8);
-		doom(x, 1, n == 2);
+		reaper_doom(x, 1, n == 2);
 		(void)fx_ls(x, "d"); /* settles */
-		assert_true(resurrect(x));
-		assert_int_equal(flush(x), 0);
+		assert_true(reaper_resurrect(x));
+		assert_int_equal(reaper_flush(x), 0);
 		assert_int_equal(at_server(x, 8), 0);
 		assert_string_equal(fx_ls(x, "d"), "");
-		check_empty(x);
+		reaper_check_empty(x);
 		assert_int_equal(fx_free(x), 0);
 	}
 }
@@ -639,11 +444,11 @@ static void test_deletes_changed(void **state)
 	fx_server_put(x, "d/file-04", "another's");
 	fx_server_put(x, "d/new", "new");
 	fx_crash(x, NULL);
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	assert_string_equal(fx_ls(x, "d"), "file-04 new");
 	assert_int_equal(at_server(x, 8), 1);
 	assert_string_equal(fx_cat(x, "d/file-04"), "another's");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* A file that is made again under the name before the job has come to it. */
@@ -656,7 +461,7 @@ static void test_deletes_made_again(void **state)
 	server_fails(x, SUPAFS_OP_REMOVE_MANY, 0, 1);
 	fx_crash(x, NULL);
 	assert_int_equal(fx_save(x, "d/file-05", "again"), 0);
-	flush_all(x);
+	reaper_flush_all(x);
 	assert_string_equal(fx_ls(x, "d"), "file-05");
 	assert_string_equal(fx_cat(x, "d/file-05"), "again");
 	assert_int_equal(at_server(x, 8), 1);
@@ -671,10 +476,10 @@ static void test_deletes_later(void **state)
 	remove_many(x, 0, 8);
 	server_fails(x, SUPAFS_OP_REMOVE_MANY, 0, 2);
 	assert_string_equal(fx_ls(x, "d"), "");
-	flush_all(x);
+	reaper_flush_all(x);
 	assert_int_equal(at_server(x, 8), 0);
 	assert_string_equal(fx_ls(x, "d"), "");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* What the server refuses comes back, and is not tried at the next mount. */
@@ -686,7 +491,7 @@ static void test_deletes_refused(void **state)
 	remove_many(x, 0, 8);
 	fx_fail(x, SUPAFS_OP_REMOVE_MANY, 0, 1, -EACCES);
 	assert_string_equal(fx_ls(x, "d"), "file-02 file-03 file-04 file-05 file-06 file-07");
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 #define LISTS 8 /* before the burst is seen, and of the empty folder at the end */
@@ -710,7 +515,7 @@ static void test_deletes_list_once(void **state)
 	}
 	assert_string_equal(fx_ls(x, "d"), "");
 	assert_true(fx_count(x, SUPAFS_OP_LIST) <= LISTS);
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 /* Jobs are there before anything else is, and end in any order. */
@@ -723,14 +528,14 @@ static void test_all_at_once(void **state)
 	fx_server_put(x, "from", "new");
 	fx_server_put(x, "to", "old");
 	remove_many(x, 0, 8);
-	doom(x, 3, false);
+	reaper_doom(x, 3, false);
 	(void)fx_rename(x, "old", "new", 0);
-	assert_true(resurrect(x));
+	assert_true(reaper_resurrect(x));
 	assert_string_equal(fx_ls(x, ""), "d/ from new/ to");
-	assert_int_equal(flush(x), 0);
+	assert_int_equal(reaper_flush(x), 0);
 	check_folder(x, "new", "old");
 	assert_int_equal(at_server(x, 8), 0);
-	check_empty(x);
+	reaper_check_empty(x);
 }
 
 int main(void)

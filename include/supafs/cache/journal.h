@@ -40,6 +40,7 @@ enum supafs_journal_kind {
 	SUPAFS_JOURNAL_REPLACE,
 	SUPAFS_JOURNAL_RENAME_DIR,
 	SUPAFS_JOURNAL_DELETE,
+	SUPAFS_JOURNAL_EXCHANGE,
 };
 
 enum {
@@ -62,9 +63,10 @@ struct supafs_journal_record {
 	enum supafs_journal_kind kind;
 	unsigned flags;
 	char id[SUPAFS_JOURNAL_ID];
+	struct supafs_str key; /* whole key; REPLACE, RENAME_DIR, EXCHANGE: where to; DELETE: the
+				  folder's prefix */
 	struct supafs_str
-		key; /* whole key; REPLACE, RENAME_DIR: where to; DELETE: the folder's prefix */
-	struct supafs_str from; /* REPLACE, RENAME_DIR: where from; CONTENT: of a reference */
+		from; /* REPLACE, RENAME_DIR, EXCHANGE: where from; CONTENT: of a reference */
 	struct supafs_version
 		base;            /* CONTENT: what the missing bytes are of; REPLACE: the source */
 	struct supafs_meta meta; /* CONTENT */
@@ -117,10 +119,10 @@ int supafs_journal_open(
 struct supafs_journal *supafs_journal_free(struct supafs_journal *j);
 
 /* Whole records that were found at open, once each: RENAME_DIR first, as they tell where the keys
- * of the others are now, then CONTENT, then what is to go; within each the oldest `since_ns` first.
- * CONTENT comes with its spool opened (the callback owns it; NULL for a REFERENCE), kept when
- * freed. Not 0 from the callback ends the walk with it; what was not visited stays for the next
- * mount, or for the next walk. */
+ * of the others are now, then CONTENT, then what is to go, then EXCHANGE; within each the oldest
+ * `since_ns` first. CONTENT comes with its spool opened (the callback owns it; NULL for a
+ * REFERENCE), kept when freed. Not 0 from the callback ends the walk with it; what was not visited
+ * stays for the next mount, or for the next walk. */
 int supafs_journal_walk(struct supafs_journal *j,
 	int (*fn)(void *ctx, const struct supafs_journal_record *rec, struct supafs_spool *spool),
 	void *ctx);
