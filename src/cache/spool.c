@@ -37,11 +37,11 @@
 #define COPY_CHUNK (1U << 20)
 
 struct supafs_spool {
-	struct supafs_spool_dir *dir; /* these four are set once */
-	int fd;
+	struct supafs_spool_dir *dir; /* these three are set once */
 	uint64_t base_size;
 	char name[SUPAFS_SPOOL_NAME];
 	_Atomic bool keep;
+	struct supafs_spool_file file; /* its fd only between enter() and leave() */
 
 	struct supafs_mutex io;
 	uint64_t file_end; /* io: the file is not longer than this */
@@ -79,6 +79,22 @@ static void check_locked(const struct supafs_spool *s)
 	assert(s->base_limit <= s->base_size && s->base_limit <= s->size);
 }
 
+/* Nobody closes the file until leave(). */
+static int enter(struct supafs_spool *s, struct supafs_spool **ret_inside)
+{
+	int r = supafs_spool_file_enter(s->dir, &s->file, s->name);
+
+	if (r == 0)
+		*ret_inside = s;
+	return r;
+}
+
+static void leave(struct supafs_spool *const *s)
+{
+	if (*s)
+		supafs_spool_file_leave((*s)->dir, &(*s)->file);
+}
+
 /* Takes over `fd` and the name when it succeeds. */
 static int make(struct supafs_spool_dir *d, int fd, const char *name, struct supafs_spool **ret_s)
 {
@@ -87,7 +103,7 @@ static int make(struct supafs_spool_dir *d, int fd, const char *name, struct sup
 	if (!s)
 		return -ENOMEM;
 	s->dir = d;
-	s->fd = fd;
+	supafs_spool_file_init(d, &s->file, fd);
 	memcpy(s->name, name, sizeof(s->name));
 	supafs_mutex_init(&s->io);
 	supafs_mutex_init(&s->map);
@@ -117,14 +133,23 @@ int supafs_spool_new(
 	return 0;
 }
 
+static void stretch_for_others(struct supafs_spool *s)
+{
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
+
+	if (enter(s, &inside) == 0)
+		(void)ftruncate(s->file.fd, (off_t)s->size);
+}
+
 struct supafs_spool *supafs_spool_free(struct supafs_spool *s)
 {
 	if (!s)
 		return NULL;
 	/* Who finds the file later shall see the holes at its end. */
 	if (s->keep && s->size > s->file_end && s->size <= INT64_MAX)
-		(void)ftruncate(s->fd, (off_t)s->size);
-	supafs_spool_dir_release(s->dir, s->fd, s->name, s->keep);
+		stretch_for_others(s);
+	supafs_spool_dir_release(
+		s->dir, supafs_spool_file_fini(s->dir, &s->file), s->name, s->keep);
 	supafs_ranges_fini(&s->local);
 	supafs_mutex_fini(&s->map);
 	supafs_mutex_fini(&s->io);
@@ -183,6 +208,7 @@ static int readable(struct supafs_spool *s, uint64_t off, size_t *n)
 
 ssize_t supafs_spool_pread(struct supafs_spool *s, void *buf, size_t n, uint64_t off)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
 	char *p = buf;
 	size_t done = 0;
 	int r;
@@ -190,10 +216,13 @@ ssize_t supafs_spool_pread(struct supafs_spool *s, void *buf, size_t n, uint64_t
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
 	r = readable(s, off, &n);
+	if (r < 0 || n == 0)
+		return r;
+	r = enter(s, &inside);
 	if (r < 0)
 		return r;
 	while (done < n) {
-		ssize_t got = pread(s->fd, p + done, n - done, (off_t)(off + done));
+		ssize_t got = pread(s->file.fd, p + done, n - done, (off_t)(off + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -238,7 +267,7 @@ static int write_file(struct supafs_spool *s, const void *buf, size_t n, uint64_
 	SUPAFS_REQUIRES(s->io);
 static int write_file(struct supafs_spool *s, const void *buf, size_t n, uint64_t off)
 {
-	int r = supafs_pwrite_all(s->fd, buf, n, off);
+	int r = supafs_pwrite_all(s->file.fd, buf, n, off);
 
 	if (r == -EDQUOT)
 		return -ENOSPC;
@@ -250,7 +279,7 @@ static void undo_write(struct supafs_spool *s, uint64_t off, uint64_t end) SUPAF
 static void undo_write(struct supafs_spool *s, uint64_t off, uint64_t end)
 {
 	if (end > s->file_end) {
-		(void)ftruncate(s->fd, (off_t)s->file_end);
+		(void)ftruncate(s->file.fd, (off_t)s->file_end);
 		end = s->file_end;
 	}
 	while (off < end) {
@@ -277,10 +306,14 @@ static int reserve(struct supafs_spool *s)
 
 int supafs_spool_pwrite(struct supafs_spool *s, const void *buf, size_t n, uint64_t off)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
 	uint64_t end;
 	int r = end_of(off, n, &end);
 
 	if (r < 0 || n == 0)
+		return r;
+	r = enter(s, &inside);
+	if (r < 0)
 		return r;
 
 	SUPAFS_SCOPED_LOCK(&s->io);
@@ -303,9 +336,12 @@ int supafs_spool_pwrite(struct supafs_spool *s, const void *buf, size_t n, uint6
 
 int supafs_spool_fill(struct supafs_spool *s, const void *buf, size_t n, uint64_t off)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
 	uint64_t end, at = off;
 	int r = end_of(off, n, &end);
 
+	if (r == 0)
+		r = enter(s, &inside);
 	if (r < 0)
 		return r;
 
@@ -342,12 +378,18 @@ int supafs_spool_fill(struct supafs_spool *s, const void *buf, size_t n, uint64_
 
 int supafs_spool_truncate(struct supafs_spool *s, uint64_t size)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
+	int r;
+
 	if (size > INT64_MAX)
 		return -EFBIG;
+	r = enter(s, &inside);
+	if (r < 0)
+		return r;
 
 	SUPAFS_SCOPED_LOCK(&s->io);
 	if (size < s->file_end) {
-		if (ftruncate(s->fd, (off_t)size) < 0)
+		if (ftruncate(s->file.fd, (off_t)size) < 0)
 			return errno == EFBIG ? -EFBIG : -EIO;
 		s->file_end = size;
 	}
@@ -382,7 +424,8 @@ static int punch(struct supafs_spool *s, uint64_t off, uint64_t n)
 {
 	if (n == 0)
 		return 0;
-	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n) == 0)
+	if (fallocate(s->file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		    (off_t)n) == 0)
 		return 0;
 	return write_zeros(s, off, n);
 }
@@ -394,9 +437,9 @@ static int stretch(struct supafs_spool *s, uint64_t end)
 {
 	struct stat st;
 
-	if (fstat(s->fd, &st) < 0)
+	if (fstat(s->file.fd, &st) < 0)
 		return -EIO;
-	if ((uint64_t)st.st_size < end && ftruncate(s->fd, (off_t)end) < 0)
+	if ((uint64_t)st.st_size < end && ftruncate(s->file.fd, (off_t)end) < 0)
 		return errno == EFBIG ? -EFBIG : -EIO;
 	s->file_end = max_u64(s->file_end, end);
 	return 0;
@@ -404,10 +447,14 @@ static int stretch(struct supafs_spool *s, uint64_t end)
 
 int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool extend)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
 	uint64_t end, ours;
 	int r = end_of(off, n, &end);
 
 	if (r < 0 || n == 0)
+		return r;
+	r = enter(s, &inside);
+	if (r < 0)
 		return r;
 
 	SUPAFS_SCOPED_LOCK(&s->io);
@@ -446,7 +493,12 @@ int supafs_spool_zero(struct supafs_spool *s, uint64_t off, uint64_t n, bool ext
 
 int supafs_spool_sync(struct supafs_spool *s)
 {
-	return fdatasync(s->fd) < 0 ? -errno : 0;
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL;
+	int r = enter(s, &inside);
+
+	if (r < 0)
+		return r;
+	return fdatasync(s->file.fd) < 0 ? -errno : 0;
 }
 
 void supafs_spool_keep(struct supafs_spool *s, bool keep)
@@ -630,13 +682,13 @@ static int clone_file(
 {
 	/* The whole file with its holes. It is what the map says; what is there of bytes that
 	 * are missing stays missing. */
-	if (ioctl(copy->fd, FICLONE, s->fd) == 0) {
+	if (ioctl(copy->file.fd, FICLONE, s->file.fd) == 0) {
 		copy->file_end = s->file_end;
 		return 0;
 	}
 	for (size_t i = 0; i < m->n; i++) {
 		const struct supafs_range *r = &m->ranges[i];
-		int e = copy_bytes(s->fd, copy->fd, r->from, r->to - r->from);
+		int e = copy_bytes(s->file.fd, copy->file.fd, r->from, r->to - r->from);
 
 		if (e != 0)
 			return e == -ENOSPC || e == -ENOMEM ? e : -EIO;
@@ -645,21 +697,33 @@ static int clone_file(
 	return 0;
 }
 
-int supafs_spool_clone(struct supafs_spool *s, struct supafs_spool **ret_spool)
+static int clone_into(struct supafs_spool *s, struct supafs_spool *copy)
 {
+	supafs_cleanup(leave) struct supafs_spool *inside = NULL, *inside_copy = NULL;
 	struct supafs_spool_map m;
-	struct supafs_spool *copy;
 	struct supafs_range *p;
-	int r = supafs_spool_new(s->dir, s->base_size, &copy);
+	int r = enter(s, &inside);
 
+	if (r == 0)
+		r = enter(copy, &inside_copy);
 	if (r != 0)
 		return r;
 	SUPAFS_SCOPED_LOCK(&s->io);
 	r = map_now(s, &m, &p);
-	if (r == 0) {
-		take_map(copy, &m, p);
-		r = clone_file(s, copy, &m);
-	}
+	if (r != 0)
+		return r;
+	take_map(copy, &m, p);
+	return clone_file(s, copy, &m);
+}
+
+int supafs_spool_clone(struct supafs_spool *s, struct supafs_spool **ret_spool)
+{
+	struct supafs_spool *copy;
+	int r = supafs_spool_new(s->dir, s->base_size, &copy);
+
+	if (r != 0)
+		return r;
+	r = clone_into(s, copy);
 	if (r != 0) {
 		(void)supafs_spool_free(copy);
 		return r;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -27,10 +28,14 @@
 
 #include "spool_priv.h"
 
-#define LOST_NAME   "lost+found"
-#define IDLE_PREFIX ".idle-" /* of an empty file that waits for its next use */
-#define IDLE_NAME   (sizeof(IDLE_PREFIX) - 1 + SUPAFS_SPOOL_NAME)
-#define IDLE_MAX    8
+#define LOST_NAME      "lost+found"
+#define IDLE_PREFIX    ".idle-" /* of an empty file that waits for its next use */
+#define IDLE_NAME      (sizeof(IDLE_PREFIX) - 1 + SUPAFS_SPOOL_NAME)
+#define IDLE_MAX       8
+
+#define OPEN_MAX_FILES 1024U /* more spool files than that are never kept open */
+#define OPEN_MIN_FILES 8U
+#define OPEN_OTHERS    128U /* descriptors that are left to others */
 
 struct idle {
 	int fd;
@@ -42,6 +47,8 @@ struct supafs_spool_dir {
 	int lock_fd; /* DIR/spool/.lock, flocked */
 	_Atomic unsigned spools;
 	struct supafs_mutex lock;   /* a leaf */
+	struct supafs_list resting; /* lock; open files with nobody inside, longest first */
+	unsigned open, open_max;    /* lock; descriptors of spools */
 	struct idle idle[IDLE_MAX]; /* lock */
 	unsigned idle_n;            /* lock */
 };
@@ -156,6 +163,18 @@ static int sweep_idle(int spool_fd)
 	}
 }
 
+/* A half of what the process may have, once connections and the like have theirs. */
+static unsigned descriptors(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur > OPEN_MAX_FILES * 2 + OPEN_OTHERS)
+		return OPEN_MAX_FILES;
+	if (lim.rlim_cur < OPEN_MIN_FILES * 2 + OPEN_OTHERS)
+		return OPEN_MIN_FILES;
+	return (unsigned)(lim.rlim_cur - OPEN_OTHERS) / 2;
+}
+
 int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir)
 {
 	supafs_autoclose int fd = open_folder(dir, "spool");
@@ -176,6 +195,8 @@ int supafs_spool_dir_open(const char *dir, struct supafs_spool_dir **ret_dir)
 		return -ENOMEM;
 	d->fd = supafs_steal_fd(&fd);
 	d->lock_fd = supafs_steal_fd(&lock_fd);
+	d->open_max = descriptors();
+	supafs_list_init(&d->resting);
 	supafs_mutex_init(&d->lock);
 	*ret_dir = d;
 	return 0;
@@ -273,7 +294,7 @@ int supafs_spool_dir_create(struct supafs_spool_dir *d, char ret_name[SUPAFS_SPO
 	return fd;
 }
 
-int supafs_spool_dir_reopen(struct supafs_spool_dir *d, const char *name, uint64_t *ret_size)
+static int open_ours(const struct supafs_spool_dir *d, const char *name, uint64_t *ret_size)
 {
 	supafs_autoclose int fd = openat(d->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
@@ -285,9 +306,158 @@ int supafs_spool_dir_reopen(struct supafs_spool_dir *d, const char *name, uint64
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0 ||
 		st.st_nlink != 1)
 		return -EBADMSG;
-	d->spools++;
 	*ret_size = (uint64_t)st.st_size;
 	return supafs_steal_fd(&fd);
+}
+
+int supafs_spool_dir_reopen(struct supafs_spool_dir *d, const char *name, uint64_t *ret_size)
+{
+	int fd = open_ours(d, name, ret_size);
+
+	if (fd >= 0)
+		d->spools++;
+	return fd;
+}
+
+/* --- Descriptors ---------------------------------------------------------------------------------
+ */
+
+/* One that may be closed: its descriptor, the caller's to close. -1: none. */
+static int take_resting_locked(struct supafs_spool_dir *d) SUPAFS_REQUIRES(d->lock);
+static int take_resting_locked(struct supafs_spool_dir *d)
+{
+	struct supafs_spool_file *f;
+	int fd;
+
+	if (supafs_list_empty(&d->resting))
+		return -1;
+	f = supafs_list_entry(d->resting.next, struct supafs_spool_file, link);
+	supafs_list_remove(&f->link);
+	fd = f->fd;
+	f->fd = -1;
+	d->open--;
+	return fd;
+}
+
+static void rest_locked(struct supafs_spool_dir *d, struct supafs_spool_file *f)
+	SUPAFS_REQUIRES(d->lock);
+static void rest_locked(struct supafs_spool_dir *d, struct supafs_spool_file *f)
+{
+	if (f->users == 0 && f->fd >= 0)
+		supafs_list_add_tail(&d->resting, &f->link);
+}
+
+/* Until so many are open, or none may be closed. */
+static void shrink(struct supafs_spool_dir *d, unsigned max)
+{
+	for (;;) {
+		int fd = -1;
+
+		{
+			SUPAFS_SCOPED_LOCK(&d->lock);
+			if (d->open > max)
+				fd = take_resting_locked(d);
+		}
+		if (fd < 0)
+			return;
+		(void)close(fd);
+	}
+}
+
+void supafs_spool_file_init(struct supafs_spool_dir *d, struct supafs_spool_file *f, int fd)
+{
+	unsigned max;
+
+	*f = (struct supafs_spool_file){.fd = fd};
+	supafs_list_init(&f->link);
+	{
+		SUPAFS_SCOPED_LOCK(&d->lock);
+		d->open++;
+		rest_locked(d, f);
+		max = d->open_max;
+	}
+	shrink(d, max);
+}
+
+/* The descriptor, or -errno. */
+static int open_again(struct supafs_spool_dir *d, const char *name)
+{
+	uint64_t size;
+	int fd = open_ours(d, name, &size);
+
+	if (fd == -EMFILE || fd == -ENFILE) {
+		shrink(d, 0);
+		fd = open_ours(d, name, &size);
+	}
+	return fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EIO;
+}
+
+int supafs_spool_file_enter(
+	struct supafs_spool_dir *d, struct supafs_spool_file *f, const char *name)
+{
+	supafs_autoclose int fd = -1;
+	unsigned max;
+	int r = 0;
+
+	{
+		SUPAFS_SCOPED_LOCK(&d->lock);
+		f->users++;
+		supafs_list_remove(&f->link);
+		if (f->fd >= 0)
+			return 0;
+		max = d->open_max;
+	}
+	shrink(d, max - 1);
+	fd = open_again(d, name);
+	if (fd < 0) {
+		r = fd;
+		fd = -1;
+	}
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	if (f->fd >= 0) /* somebody else was faster */
+		return 0;
+	if (r == 0) {
+		f->fd = supafs_steal_fd(&fd);
+		d->open++;
+	} else {
+		f->users--;
+	}
+	return r;
+}
+
+void supafs_spool_file_leave(struct supafs_spool_dir *d, struct supafs_spool_file *f)
+{
+	unsigned max;
+
+	{
+		SUPAFS_SCOPED_LOCK(&d->lock);
+		assert(f->users > 0);
+		f->users--;
+		rest_locked(d, f);
+		max = d->open_max;
+	}
+	shrink(d, max);
+}
+
+int supafs_spool_file_fini(struct supafs_spool_dir *d, struct supafs_spool_file *f)
+{
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	assert(f->users == 0);
+	supafs_list_remove(&f->link);
+	d->open -= f->fd >= 0;
+	return f->fd;
+}
+
+void supafs_spool_dir_descriptors(struct supafs_spool_dir *d, unsigned max)
+{
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	d->open_max = max;
+}
+
+unsigned supafs_spool_dir_open_now(struct supafs_spool_dir *d)
+{
+	SUPAFS_SCOPED_LOCK(&d->lock);
+	return d->open;
 }
 
 /* True when the file now waits for its next use. */
@@ -310,8 +480,9 @@ static bool put_idle(struct supafs_spool_dir *d, int fd, const char *name)
 
 void supafs_spool_dir_release(struct supafs_spool_dir *d, int fd, const char *name, bool keep)
 {
-	if (keep || !put_idle(d, fd, name)) {
-		(void)close(fd);
+	if (keep || fd < 0 || !put_idle(d, fd, name)) {
+		if (fd >= 0)
+			(void)close(fd);
 		if (!keep)
 			(void)unlinkat(d->fd, name, 0);
 	}

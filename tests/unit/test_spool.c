@@ -613,6 +613,60 @@ static void test_zeros_are_in_the_file(void **state)
 	(void)supafs_spool_free(s);
 }
 
+#define MANY 40
+
+static void *use_all(void *ctx)
+{
+	struct supafs_spool **s = ctx;
+	char got[16];
+
+	for (unsigned round = 0; round < 20; round++)
+		for (unsigned i = 0; i < MANY; i++) {
+			const char text[16] = {(char)('a' + i)};
+
+			if (supafs_spool_pread(s[i], got, sizeof(got), 0) != sizeof(got) ||
+				memcmp(got, text, sizeof(got)) != 0 ||
+				supafs_spool_pwrite(s[i], text, sizeof(text), 16) != 0)
+				return ctx;
+		}
+	return NULL;
+}
+
+/* More files than descriptors: each is closed while nobody is inside, and nobody notices. */
+static void test_few_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	struct supafs_spool *s[MANY], *copy;
+	pthread_t threads[4];
+	char path[PATH_MAX];
+	void *failed;
+
+	supafs_spool_dir_descriptors(f->spools, 3);
+	for (unsigned i = 0; i < MANY; i++) {
+		const char text[16] = {(char)('a' + i)};
+
+		assert_int_equal(supafs_spool_new(f->spools, 0, &s[i]), 0);
+		assert_int_equal(supafs_spool_pwrite(s[i], text, sizeof(text), 0), 0);
+		assert_true(supafs_spool_dir_open_now(f->spools) <= 3);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, use_all, s), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_true(supafs_spool_dir_open_now(f->spools) <= 3);
+	assert_int_equal(supafs_spool_clone(s[0], &copy), 0);
+	assert_int_equal(supafs_spool_sync(s[1]), 0);
+	(void)supafs_spool_free(copy);
+	(void)snprintf(path, sizeof(path), "%s/spool/%s", f->dir, supafs_spool_name(s[2]));
+	assert_int_equal(access(path, F_OK), 0);
+	for (unsigned i = 0; i < MANY; i++)
+		(void)supafs_spool_free(s[i]);
+	assert_int_equal(supafs_spool_dir_open_now(f->spools), 0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -626,6 +680,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fill_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zeros_are_in_the_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_few_descriptors, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,12 @@ struct supafs_spool_dir *supafs_spool_dir_free(struct supafs_spool_dir *d);
 /* Bytes free to us on its disk. */
 uint64_t supafs_spool_dir_room(const struct supafs_spool_dir *d);
 
+/* At most so many of its files stay open while nobody is inside them (from the start: a part of the
+ * process's limit then), so that the number of spools has no bound but the disk. */
+void supafs_spool_dir_descriptors(struct supafs_spool_dir *d, unsigned max);
+/* How many are open. */
+unsigned supafs_spool_dir_open_now(struct supafs_spool_dir *d);
+
 /* 0, -ENOSPC, -EMFILE, -ENOMEM. */
 int supafs_spool_new(
 	struct supafs_spool_dir *d, uint64_t base_size, struct supafs_spool **ret_spool);
