@@ -266,7 +266,9 @@ static int get_info(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 		vfs_info(v, node, &attr, ret);
 		return 0;
 	}
-	if (r == -ENOENT && is_open(v, node)) { /* removed elsewhere: as it was */
+	/* Removed elsewhere: as it was. What waits here is reached without the server. */
+	if ((r == -ENOENT && is_open(v, node)) || (vfs_unanswered(r) && vfs_node_is_way(v, node))) {
+		supafs_fault_clear(fault);
 		vfs_info(v, node, NULL, ret);
 		return 0;
 	}

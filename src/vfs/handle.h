@@ -82,6 +82,12 @@ void vfs_info(struct supafs_vfs *v, struct vfs_node *node, const struct supafs_a
  * told. */
 void vfs_notice(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct supafs_attr *attr);
+/* Has the server told nothing: it is away, or does not let us see? (Not: there is no such name, the
+ * caller was interrupted, no memory.) */
+static inline bool vfs_unanswered(int r)
+{
+	return r < 0 && r != -ENOENT && r != -EINTR && r != -ENOMEM && r != -ESTALE;
+}
 /* The same as vfs_info() for a name without a node. */
 void vfs_info_bare(
 	struct supafs_vfs *v, const struct supafs_attr *attr, struct supafs_node_info *ret);

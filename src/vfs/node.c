@@ -461,3 +461,36 @@ bool vfs_node_has_local(struct supafs_vfs *v, struct vfs_node *folder)
 	}
 	return false;
 }
+
+static bool is_way_locked(struct supafs_vfs *v, const struct vfs_node *node) SUPAFS_REQUIRES(v->ns);
+static bool is_way_locked(struct supafs_vfs *v, const struct vfs_node *node)
+{
+	const struct vfs_node *it;
+	size_t pos = 0;
+
+	while ((it = supafs_map_next(v->by_id, &pos)) != NULL) {
+		if (it->content && it->linked && vfs_node_is_below(it, node) &&
+			vfs_content_is_local(it->content))
+			return true;
+	}
+	return false;
+}
+
+struct vfs_node *vfs_node_way(
+	struct supafs_vfs *v, const struct vfs_node *parent, struct supafs_str name)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	struct vfs_node *node = vfs_node_find_locked(v, parent, name);
+
+	if (!node || !is_way_locked(v, node))
+		return NULL;
+	node->refs++;
+	node->lookups++;
+	return node;
+}
+
+bool vfs_node_is_way(struct supafs_vfs *v, const struct vfs_node *node)
+{
+	SUPAFS_SCOPED_LOCK(&v->ns);
+	return is_way_locked(v, node);
+}

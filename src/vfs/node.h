@@ -103,5 +103,11 @@ int vfs_node_below(struct supafs_vfs *v, struct vfs_node *top, struct vfs_node_l
 void vfs_node_list_fini(struct supafs_vfs *v, struct vfs_node_list *list);
 /* Is it `top`, or has it its place under it? */
 bool vfs_node_is_below(const struct vfs_node *node, const struct vfs_node *top);
+/* The child `name`, if it is a file whose content the server has not, or a folder on the way to
+ * one: a reference, and a look-up for the kernel. Else NULL. */
+struct vfs_node *vfs_node_way(
+	struct supafs_vfs *v, const struct vfs_node *parent, struct supafs_str name);
+/* Is the node such a file or folder? */
+bool vfs_node_is_way(struct supafs_vfs *v, const struct vfs_node *node);
 /* Does a folder have a child with content that the server has not? */
 bool vfs_node_has_local(struct supafs_vfs *v, struct vfs_node *folder);

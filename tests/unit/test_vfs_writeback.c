@@ -470,6 +470,45 @@ static void the_end_sends_all_and_keeps_the_rest(void **state)
 	assert_string_equal(fx_server_text(x, "g"), "refused");
 }
 
+static void away(struct fx *x)
+{
+	fx_fail(x, SUPAFS_OP_LIST, 0, 50, -ECONNREFUSED);
+}
+
+static void not_away(struct fx *x)
+{
+	struct stat attr;
+
+	while (fx_stat(x, "other", &attr) == -ECONNREFUSED)
+		;
+}
+
+/* The server is away: what waits can still be read, wherever it is, to be saved elsewhere. */
+static void what_waits_is_reached_without_the_server(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_flush_state st;
+	struct stat attr;
+
+	fx_server_put(x, "d/e/there", "of the server");
+	shut(x, true);
+	assert_int_equal(fx_save(x, "d/e/waits", "only copy"), 0);
+	fx_advance_ms(x, 2 * FX_TTL_MS);
+	away(x);
+	assert_string_equal(fx_cat(x, "d/e/waits"), "only copy");
+	assert_int_equal(fx_stat(x, "d/e", &attr), 0);
+	assert_true(S_ISDIR(attr.st_mode));
+	assert_int_equal(fx_stat(x, "d/e/there", &attr), -ECONNREFUSED);
+	assert_int_equal(fx_stat(x, "other", &attr), -ECONNREFUSED);
+	not_away(x);
+	shut(x, false);
+	assert_int_equal(flush_all(x, &st), 0);
+	away(x);
+	fx_advance_ms(x, 2 * FX_TTL_MS);
+	assert_int_equal(fx_stat(x, "d/e", &attr), -ECONNREFUSED); /* nothing waits there now */
+	not_away(x);
+}
+
 static void stats_count(void **state)
 {
 	struct fx *x = *state;
@@ -525,6 +564,7 @@ int main(void)
 		BACK(fsync_goes_ahead),
 		BACK(a_copy_is_promised),
 		BACK(the_end_sends_all_and_keeps_the_rest),
+		BACK(what_waits_is_reached_without_the_server),
 		BACK(stats_count),
 		THROUGH(invalidate_forgets),
 	};
