@@ -339,7 +339,15 @@ static void leave(struct replay *rp, const struct supafs_journal_record *rec, in
 			SUPAFS_STR_FMT(rec->key), strerrordesc_np(-r));
 }
 
-static void on_content(
+/* Nothing is wrong with the record, but something here: a mount that went on without it would show
+ * what is older than what was promised, and a later close of that name would make a second record.
+ */
+static bool ends_the_mount(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
+static int on_content(
 	struct replay *rp, const struct supafs_journal_record *rec, struct supafs_spool *spool)
 {
 	struct supafs_vfs *v = rp->v;
@@ -364,6 +372,7 @@ static void on_content(
 		leave(rp, rec, r);
 	vfs_node_put(v, node);
 	(void)supafs_spool_free(spool); /* kept on disk, for the next mount */
+	return ends_the_mount(r) ? r : 0;
 }
 
 static int on_rename(struct replay *rp, const struct supafs_journal_record *rec)
@@ -388,8 +397,7 @@ static int on_record(void *ctx, const struct supafs_journal_record *rec, struct 
 
 	switch (rec->kind) {
 	case SUPAFS_JOURNAL_CONTENT:
-		on_content(rp, rec, spool);
-		return 0;
+		return on_content(rp, rec, spool);
 	case SUPAFS_JOURNAL_RENAME_DIR:
 		r = on_rename(rp, rec);
 		break;

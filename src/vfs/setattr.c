@@ -184,6 +184,21 @@ static int set_size(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 	return r;
 }
 
+/* Under a temporary name it waits for the rename, and is promised as by a close. */
+static int hold_resized(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
+	struct supafs_fault *fault)
+{
+	struct vfs_content *c = node->content;
+	int r = vfs_content_promise(v, node, call, VFS_HELD, true, fault);
+
+	if (r != -EOPNOTSUPP)
+		return r;
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	if (c->state == VFS_DIRTY && c->open_write == 0 && !vfs_content_busy_locked(c))
+		vfs_content_set_state_locked(c, VFS_HELD);
+	return 0;
+}
+
 /* A truncate by name has no close that would send it. */
 static int send_resized(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	struct supafs_fault *fault)
@@ -198,13 +213,9 @@ static int send_resized(struct supafs_vfs *v, struct supafs_call *call, struct v
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		if (c->open_write > 0)
 			return 0;
-		if (vfs_name_temporary(v, place.name)) {
-			if (c->state == VFS_DIRTY)
-				vfs_content_set_state_locked(c, VFS_HELD);
-			return 0;
-		}
 	}
-	return vfs_content_settle(v, node, call, false, fault);
+	return vfs_name_temporary(v, place.name) ? hold_resized(v, call, node, fault)
+						 : vfs_content_settle(v, node, call, false, fault);
 }
 
 static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,

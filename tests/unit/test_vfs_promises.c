@@ -203,6 +203,21 @@ static void held_is_a_promise(void **state)
 	assert_int_equal(x->lost, 0);
 }
 
+/* By name, so that no close follows. */
+static void held_and_cut_by_name(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_flush_state st;
+
+	assert_int_equal(fx_save(x, ".f.abcdef", "0123456789"), 0);
+	assert_int_equal(fx_truncate(x, ".f.abcdef", 4), 0);
+	fx_crash(x, NULL);
+	assert_string_equal(fx_cat(x, ".f.abcdef"), "0123");
+	assert_int_equal(fx_rename(x, ".f.abcdef", "f", 0), 0);
+	assert_int_equal(flush_all(x, &st), 0);
+	assert_string_equal(fx_server_text(x, "f"), "0123");
+}
+
 static void held_is_published_at_the_end(void **state)
 {
 	struct fx *x = *state;
@@ -369,6 +384,7 @@ int main(void)
 		BACK(below_two_renamed_folders),
 		BACK(attributes_are_promised_too),
 		THROUGH(held_is_a_promise),
+		THROUGH(held_and_cut_by_name),
 		THROUGH(held_is_published_at_the_end),
 		THROUGH(fsync_of_a_temporary_name),
 		THROUGH(a_rename_that_fails),
