@@ -29,6 +29,7 @@ struct sending {
 	struct supafs_version version;
 	int64_t modified_ns;
 	char nonce[SUPAFS_NONCE_MAX + 1];
+	struct vfs_retired *place; /* for the spool, when an earlier try has arrived */
 };
 
 static bool wanted_locked(const struct vfs_content *c, const struct vfs_send *send)
@@ -299,7 +300,8 @@ static int look_at_server(struct supafs_vfs *v, struct supafs_call *call,
 	r = v->cfg.store->ops->info(v->cfg.store, call, vfs_key_full(send->key), info, fault);
 	if (r == 0 && strcmp(info->nonce, s->nonce) == 0) {
 		memcpy(s->version.id, info->version.id, sizeof(s->version.id));
-		r = 1;
+		s->place = calloc(1, sizeof(*s->place));
+		r = s->place ? 1 : -ENOMEM;
 	}
 	free(info);
 	if (r >= 0 || r == -ENOENT)
@@ -307,7 +309,7 @@ static int look_at_server(struct supafs_vfs *v, struct supafs_call *call,
 	return r == -ENOENT ? 0 : r;
 }
 
-static void succeed_locked(struct vfs_content *c, const struct sending *s)
+static void succeed_locked(struct vfs_content *c, struct sending *s)
 {
 	c->version = s->version;
 	c->modified_ns = s->meta.has & SUPAFS_META_MTIME ? s->meta.mtime_ns : s->modified_ns;
@@ -320,6 +322,11 @@ static void succeed_locked(struct vfs_content *c, const struct sending *s)
 	if (c->ref) {
 		free(c->ref);
 		c->ref = NULL;
+	}
+	/* What an earlier try has sent need not be here whole, and what it replaced is gone. */
+	if (c->spool && s->place && !supafs_spool_complete(c->spool)) {
+		s->place->spool = supafs_steal(&c->spool);
+		vfs_content_retire_locked(c, supafs_steal(&s->place));
 	}
 	vfs_content_set_state_locked(c, c->spool ? VFS_SAVED : VFS_CLEAN);
 }
@@ -427,8 +434,8 @@ static void end_io_locked(struct vfs_content *c)
 	c->io--;
 }
 
-static void sent(struct supafs_vfs *v, struct vfs_node *node, const struct vfs_send *send,
-	const struct sending *s)
+static void sent(
+	struct supafs_vfs *v, struct vfs_node *node, const struct vfs_send *send, struct sending *s)
 {
 	struct vfs_content *c = node->content;
 	struct supafs_attr attr;
@@ -508,6 +515,7 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 		sent(v, node, send, &s);
 	else
 		not_sent(v, node, send, &s, r, fault);
+	free(s.place);
 	vfs_learn_sent(v, node, r, fault);
 	return r < 0 ? r : 0;
 }

@@ -318,6 +318,28 @@ static void what_has_arrived_is_not_sent_again(void **state)
 	assert_string_equal(fx_cat(x, "f"), "once");
 }
 
+/* A change of a part: the rest was fetched by the process that has died, and is only at the server.
+ */
+static void what_has_arrived_need_not_be_here_whole(void **state)
+{
+	struct fx *x = *state;
+	struct supafs_flush_state st;
+	uint64_t fh;
+
+	fx_server_put(x, "f", "0123456789");
+	silence(x);
+	assert_int_equal(fx_open(x, "f", O_WRONLY, &fh), 0);
+	assert_int_equal(fx_write(x, fh, "XX", 4), 0);
+	assert_int_equal(fx_close(x, fh), 0);
+	await_arrival(x);
+	fx_mark(x);
+	fx_crash(x, NULL);
+	assert_int_equal(flush_all(x, &st), 0);
+	assert_int_equal(fx_count(x, SUPAFS_OP_PUT), 0);
+	assert_string_equal(fx_server_text(x, "f"), "0123XX6789");
+	assert_string_equal(fx_cat(x, "f"), "0123XX6789");
+}
+
 /* The same within one process. */
 static void nor_by_the_next_try(void **state)
 {
@@ -557,6 +579,7 @@ int main(void)
 		BACK(over_an_object),
 		BACK(over_an_object_that_has_changed),
 		BACK(what_has_arrived_is_not_sent_again),
+		BACK(what_has_arrived_need_not_be_here_whole),
 		BACK(nor_by_the_next_try),
 		BACK(older_bytes_do_not_win),
 		BACK(newest_wins),

@@ -17,6 +17,8 @@ struct gate {
 	struct supafs_mutex lock;
 	struct supafs_cond cond; /* lock; broadcast at each change */
 	bool closed;             /* lock */
+	bool silent;             /* lock: uploads arrive, and no answer comes back */
+	unsigned arrived;        /* lock */
 	unsigned inside, most;   /* lock */
 };
 
@@ -51,8 +53,18 @@ static inline int gate_before(struct supafs_layer *l, struct supafs_layer_op *o)
 
 static inline int gate_after(struct supafs_layer *l, struct supafs_layer_op *o, int r)
 {
-	(void)l;
-	(void)o;
+	const struct supafs_clock *clock = supafs_clock_system();
+	struct gate *g = gate_of(l);
+
+	if (o->op != SUPAFS_OP_PUT || r != 0)
+		return r;
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	g->arrived++;
+	while (g->silent && r == 0) {
+		(void)supafs_cond_wait_until(
+			&g->cond, &g->lock, clock->mono_ns(clock) + SUPAFS_NS_PER_MS);
+		r = supafs_call_check(o->call);
+	}
 	return r;
 }
 
@@ -88,6 +100,28 @@ static inline void shut(struct fx *x, bool closed)
 	SUPAFS_SCOPED_LOCK(&g->lock);
 	g->closed = closed;
 	supafs_cond_broadcast(&g->cond);
+}
+
+static inline void silence(struct fx *x)
+{
+	struct gate *g = the_gate(x);
+
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	g->silent = true;
+}
+
+static inline void await_arrival(struct fx *x)
+{
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t until = clock->mono_ns(clock) + 20 * SUPAFS_NS_PER_S;
+	struct gate *g = the_gate(x);
+
+	SUPAFS_SCOPED_LOCK(&g->lock);
+	while (g->arrived == 0) {
+		(void)supafs_cond_wait_until(
+			&g->cond, &g->lock, clock->mono_ns(clock) + SUPAFS_NS_PER_MS);
+		assert_true(clock->mono_ns(clock) < until);
+	}
 }
 
 /* Until so many uploads stand before the gate. */
