@@ -66,6 +66,22 @@ static bool take_query(struct supafs_str signed_url, struct supafs_str *ret)
 	return query_ok(*ret);
 }
 
+/* Names are signed and checked as the server's framework leaves the path, which is decodeURI()'s
+ * form: what that does not decode must stand as it is (tried with v1.70.6). */
+static int add_signed_key(struct supafs_str key, struct supafs_buf *ret)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < key.n; i++) {
+		if (!strchr("$&+,;=:@", key.p[i]))
+			continue;
+		(void)supafs_uri_add_path(ret, (struct supafs_str){key.p + from, i - from});
+		(void)supafs_buf_addc(ret, key.p[i]);
+		from = i + 1;
+	}
+	return supafs_uri_add_path(ret, (struct supafs_str){key.p + from, key.n - from});
+}
+
 static int signed_url(struct supafs_sb *sb, struct supafs_call *call, struct supafs_str key,
 	uint64_t valid_s, struct supafs_buf *ret, struct supafs_fault *fault)
 {
@@ -77,7 +93,8 @@ static int signed_url(struct supafs_sb *sb, struct supafs_call *call, struct sup
 
 	supafs_sb_req_init(&q, sb, SUPAFS_HTTP_POST, "/object/sign");
 	supafs_sb_req_bucket(&q);
-	supafs_sb_req_key(&q, key);
+	(void)supafs_buf_addc(&q.url, '/');
+	q.error = add_signed_key(key, &q.url);
 	supafs_sb_req_json_body(&q);
 	(void)supafs_buf_addf(&q.json, "{\"expiresIn\":%llu}", (unsigned long long)valid_s);
 	r = supafs_sb_req_json_reply(&q, call, SUPAFS_OP_URL, &j, fault);
@@ -85,7 +102,8 @@ static int signed_url(struct supafs_sb *sb, struct supafs_call *call, struct sup
 		return r;
 	if (!supafs_json_text(j, "signedURL", &reply) || !take_query(reply, &query))
 		return supafs_errors_bad_reply(&q.reply, fault);
-	(void)add_address(sb, "/object/sign/", key, ret);
+	(void)add_address(sb, "/object/sign/", SUPAFS_STR(""), ret);
+	(void)add_signed_key(key, ret);
 	(void)supafs_buf_addc(ret, '?');
 	r = supafs_buf_addstr(ret, query);
 	return r < 0 ? no_room(fault, r) : 0;
@@ -107,6 +125,9 @@ int supafs_sb_url(struct supafs_store *s, struct supafs_call *call, struct supaf
 			"no URL leads to a key with empty or dot segments");
 	if (valid_s == 0)
 		return public_url(sb, key, ret, fault);
+	if (memchr(key.p, '?', key.n))
+		return supafs_fault_set(fault, -EOPNOTSUPP, SUPAFS_FAULT_PERMANENT, "InvalidKey",
+			"the server's signed URLs do not work for a name with a question mark");
 	if (valid_s > INT32_MAX)
 		valid_s = INT32_MAX;
 	return signed_url(sb, call, key, valid_s, ret, fault);

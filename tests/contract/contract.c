@@ -14,7 +14,7 @@
 #include "supafs/util/cleanup.h"
 
 enum {
-	TIMEOUT_MS = 60000,
+	TIMEOUT_MS = 170000, /* of all that a test asks for */
 };
 
 void run_begin(struct run *r, void **state)
