@@ -224,6 +224,7 @@ static int build_fuse(struct mount *m, struct supafs_problem *p)
 		.vfs = m->stack.vfs,
 		.clock = m->stack.clock,
 		.source = m->source,
+		.cache = m->cache,
 		.timeout_ms = opt->hard ? 0 : opt->timeout_ms,
 		.read_ahead = opt->read_ahead,
 		.read_only = opt->ro,

@@ -3,6 +3,7 @@
 #include "op.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,17 +152,27 @@ static bool may_log_auth(struct supafs_fuse *f)
 	return ok;
 }
 
+/* The server keeps what it is given, and an attribute that is too long is no disk's fault. */
+static bool disk_full(const struct op *op, int r)
+{
+	return r == -ENOSPC && op->fuse->cache && strcmp(op->what, "setxattr") != 0;
+}
+
 static void log_failure(const struct op *op, int r)
 {
 	const bool auth = op->fault.class == SUPAFS_FAULT_AUTH;
-	char why[320] = "", path[SUPAFS_KEY_MAX + 1];
+	char why[320 + PATH_MAX] = "", path[SUPAFS_KEY_MAX + 1];
 	const char *cure = "";
 
 	if (auth ? !may_log_auth(op->fuse) : !may_log(op->fuse))
 		return;
 	if (auth)
 		cure = "; a new key or token is needed (more of these are not shown for a minute)";
-	if (op->fault.class != SUPAFS_FAULT_NONE)
+	if (disk_full(op, r))
+		(void)snprintf(why, sizeof(why),
+			"the disk of the cache folder %s is full: make room there, or mount with -o cache= on another disk",
+			op->fuse->cache);
+	else if (op->fault.class != SUPAFS_FAULT_NONE)
 		supafs_fault_format(&op->fault, why, sizeof(why));
 	supafs_vfs_path(op->vfs, op->node, path, sizeof(path));
 	supafs_log(SUPAFS_LOG_ERROR, "%s \"%s%s%s\": %s%s%s%s", op->what, path,

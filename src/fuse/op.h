@@ -36,6 +36,7 @@ struct supafs_fuse {
 	struct supafs_vfs *vfs;
 	const struct supafs_clock *clock;
 	struct supafs_timers *timers; /* looks again at interrupts that were let pass */
+	const char *cache;            /* the folder of the local files */
 	uint64_t timeout_ms;
 	uint64_t read_ahead;
 	unsigned max_threads, idle_threads;

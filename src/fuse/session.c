@@ -134,6 +134,7 @@ int supafs_fuse_new(const struct supafs_fuse_config *cfg, struct supafs_fuse **r
 		return -ENOMEM;
 	f->vfs = cfg->vfs;
 	f->clock = cfg->clock;
+	f->cache = cfg->cache;
 	f->timeout_ms = cfg->timeout_ms;
 	f->read_ahead = cfg->read_ahead;
 	f->max_threads = cfg->max_threads;

@@ -279,7 +279,7 @@ static int mem_get(struct supafs_store *s, struct supafs_call *call,
 	supafs_call_set_waker(call, NULL, NULL);
 	if (args->ret_etag)
 		memcpy(args->ret_etag, o->version.etag, sizeof(o->version.etag));
-	return r < 0 ? local(fault, r, "the reader gave up") : 0;
+	return r < 0 ? local(fault, r, "what came could not be kept on this machine") : 0;
 }
 
 static int read_blob(const struct supafs_put_args *a, struct supafs_mem_blob **ret_blob)

@@ -191,6 +191,8 @@ def test_full_cache_disk(s):
                 raise AssertionError("3 MB on a disk of 1 MB")
             except OSError as e:
                 assert e.errno == errno.ENOSPC, e
+            said = m.log()  # where, and what to do
+            assert "the disk of the cache folder " + folder in said and "-o cache=" in said, said
             write(m / "small", b"works again")
             assert flush(m).returncode in (0, 1)
             assert s.get("small", bucket=m.bucket) == b"works again"

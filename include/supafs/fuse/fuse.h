@@ -24,6 +24,7 @@ struct supafs_fuse_config {
 	struct supafs_vfs *vfs; /* borrowed; must live until supafs_fuse_free() */
 	const struct supafs_clock *clock;
 	const char *source; /* fsname, e.g. "supafs:course/p"; copied */
+	const char *cache;  /* folder of the local files, for messages; borrowed as well */
 	uint64_t timeout_ms;
 	uint64_t read_ahead; /* bytes the kernel may read ahead, where we may set it */
 	bool read_only, allow_other, default_permissions, noexec;
