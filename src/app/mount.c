@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -372,6 +373,18 @@ static int run(struct mount *m)
 	return SUPAFS_EXIT_FAILED;
 }
 
+/* Each connection, open file and upload has a descriptor; the soft limit of 1024 is for programs
+ * that use select(). */
+static void raise_descriptors(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= lim.rlim_max)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+}
+
 int supafs_mount_run(struct supafs_mount_args *args)
 {
 	struct mount *m = calloc(1, sizeof(*m));
@@ -383,6 +396,7 @@ int supafs_mount_run(struct supafs_mount_args *args)
 		(void)fprintf(stderr, "supafs: out of memory\n");
 		return SUPAFS_EXIT_FAILED;
 	}
+	raise_descriptors();
 	m->args = args;
 	supafs_buf_init(&m->left_files, LEFT_FILES_MAX);
 	m->daemon = (struct supafs_daemon){.ready_fd = -1, .log_fd = -1};

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 
-from mountlib import (Mount, Skipped, find_supafs, list_keys, need_fuse, need_own_server, read, run_tests,
-                      server, write)
+from mountlib import (Mount, Skipped, find_supafs, list_keys, need_fuse, need_own_server, need_tool, read,
+                      run_tests, server, write)
 
 PATIENCE_S = 60
 
@@ -201,11 +201,42 @@ def test_full_cache_disk(s):
         os.rmdir(folder)
 
 
+class FewDescriptors(Mount):
+    """A daemon that may not have more, neither by the soft limit nor by the hard one."""
+
+    def command(self):
+        return ["prlimit", "--nofile=256:256", *super().command()]
+
+
+def test_more_files_than_descriptors(s):
+    need_own_server(s)
+    need_tool("prlimit", "util-linux")
+    files = {"f%04d" % i: b"%d" % i * (20000 if i % 10 == 0 else 1) for i in range(2000)}
+    with FewDescriptors(s, options=["writeback"]) as m:
+        os.mkdir(m / "d")
+        hold_uploads(s, 600000)
+        for name, data in files.items():
+            write(m / ("d/" + name), data)
+        m.kill()
+        m.umount("--lazy")
+        s.clear_faults()
+        m.start()
+        assert sorted(os.listdir(m / "d")) == sorted(files)
+        for name in ("f0000", "f0777", "f1990", "f1999"):
+            assert read(m / ("d/" + name)) == files[name]
+        done = flush(m)
+        assert done.returncode == 0, done.stderr
+        for name in ("f0000", "f0010", "f0777", "f1990", "f1999"):
+            assert s.get("d/" + name, bucket=m.bucket) == files[name], name
+        keys = [k for k in list_keys(s, m.bucket) if k.startswith("d/f")]
+        assert len(keys) == len(files), len(keys)
+
+
 def main():
     need_fuse()
     with server() as s:
         run_tests([test_close_costs_no_request, test_kill_and_remount, test_kill_in_the_middle, test_outage,
-                   test_full_cache_disk], s)
+                   test_full_cache_disk, test_more_files_than_descriptors], s)
 
 
 if __name__ == "__main__":

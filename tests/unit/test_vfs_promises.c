@@ -319,6 +319,29 @@ static void what_passes_is_tried_again(void **state)
 }
 
 /* One that gets through shows that the server is there. */
+/* A flush that comes while an upload is being refused, at any moment of it: it ends, and the next
+ * one finds nothing more to do than what is left. */
+static void a_flush_meets_a_failure(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		struct fx *x = fx_new(&back);
+		struct supafs_flush_state st;
+		int r;
+
+		fx_fail(x, SUPAFS_OP_PUT, 0, 1, -EACCES);
+		assert_int_equal(fx_save(x, "f", "text"), 0);
+		for (int k = 0; k < i % 8; k++)
+			(void)sched_yield();
+		r = flush_all(x, &st);
+		assert_true(r == 0 || r == -EIO);
+		if (r != 0)
+			assert_int_equal(flush_all(x, &st), 0);
+		assert_string_equal(fx_server_text(x, "f"), "text");
+		assert_int_equal(fx_free(x), 0);
+	}
+}
+
 static void a_success_wakes_the_others(void **state)
 {
 	struct fx *x = *state;
@@ -391,6 +414,7 @@ int main(void)
 		THROUGH(close_still_waits),
 		THROUGH(an_empty_file_closed_once),
 		THROUGH(what_passes_is_tried_again),
+		cmocka_unit_test(a_flush_meets_a_failure),
 		THROUGH(a_success_wakes_the_others),
 		THROUGH(failed_and_written_again),
 		THROUGH(given_up),
