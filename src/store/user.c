@@ -93,9 +93,9 @@ static bool take_member(struct supafs_buf *list, const struct supafs_json *m, ch
 	supafs_cleanup(supafs_buf_fini) struct supafs_buf raw;
 	const struct supafs_str name = supafs_json_name(m);
 
+	supafs_buf_init(&raw, SUPAFS_PAIRS_MAX);
 	if (supafs_json_is_null(m) || name.n == 0 || supafs_user_reserved(name))
 		return true;
-	supafs_buf_init(&raw, SUPAFS_PAIRS_MAX);
 	return supafs_json_render(m, text, SUPAFS_PAIRS_MAX) &&
 	       supafs_pairs_set(list, name, decoded(supafs_str_of(text), &raw)) == 0;
 }
