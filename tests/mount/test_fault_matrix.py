@@ -142,7 +142,8 @@ class Case:
                     self.s.clear_faults()
                     if not hit:
                         continue
-                    self.check(out.errno in self.fault.errnos, op, "%s refused: %s" % (kind, out))
+                    told = out.errno in self.fault.errnos or op.later and out.good
+                    self.check(told, op, "%s refused: %s" % (kind, out))
                     self.check(out.slowest < SLACK_S, op, "%s refused: too late, %s" % (kind, out))
                     self.settled(p, out, kind + " refused")
 
