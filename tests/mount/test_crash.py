@@ -7,7 +7,7 @@ with other flags (sometimes killed again while it takes up what was left), look 
 a second client. Both views must be one that the workers' logs allow (tests/torture/worlds.py). The tree lives on
 from round to round.
 
-SUPAFS_TEST_CRASHES   rounds of each mode (40)
+SUPAFS_TEST_CRASHES   rounds of each mode (20: with those of a start about 50 kills)
 SUPAFS_TEST_SEED      of all that is random but the scheduler (printed)
 SUPAFS_TEST_KEEP      folder for what a failed round leaves: logs, the cache folder as the kill left it, the server's
                       folder, the daemon's log (default: a new one in the temporary folder, named in the message)"""
@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import load  # noqa: E402
 import worlds  # noqa: E402
 
-ROUNDS = int(os.environ.get("SUPAFS_TEST_CRASHES", "40"))
+ROUNDS = int(os.environ.get("SUPAFS_TEST_CRASHES", "20"))
 SEED = int(os.environ.get("SUPAFS_TEST_SEED", "0")) or int(time.time())
 WORKERS = 3
 GENS_A_ROUND = 100000
