@@ -2,6 +2,7 @@
 /* supafs pending: what is not at the server, and what to do with it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,20 +200,45 @@ static int drop(const struct supafs_client *c, const char *name, struct supafs_p
 	return 0;
 }
 
+static bool in_mount(const struct supafs_client *c, const struct stat *st)
+{
+	struct stat mnt;
+
+	return stat(c->mountpoint, &mnt) == 0 && st->st_dev == mnt.st_dev;
+}
+
+/* Would a folder of this name be made in the mount? */
+static bool parent_in_mount(const struct supafs_client *c, const char *dir)
+{
+	char parent[PATH_MAX];
+	size_t n = strlen(dir);
+	struct stat st;
+
+	while (n > 0 && dir[n - 1] == '/')
+		n--;
+	while (n > 0 && dir[n - 1] != '/')
+		n--;
+	if (snprintf(parent, sizeof(parent), "%.*s", n ? (int)n : 1, n ? dir : ".") >=
+		(int)sizeof(parent))
+		return false;
+	return stat(parent, &st) == 0 && in_mount(c, &st);
+}
+
 /* The folder's descriptor; it is made if it is not there. */
 static int open_target(const struct supafs_client *c, const char *dir, struct supafs_problem *p)
 {
-	struct stat mnt, st;
+	struct stat st;
 	int fd = -1, r = 0;
 
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+	if (stat(dir, &st) != 0 && parent_in_mount(c, dir))
+		r = -EXDEV;
+	if (r == 0 && mkdir(dir, 0700) != 0 && errno != EEXIST)
 		r = -errno;
 	if (r == 0) {
 		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = fd < 0 ? -errno : 0;
 	}
-	if (r == 0 && fstat(fd, &st) == 0 && stat(c->mountpoint, &mnt) == 0 &&
-		st.st_dev == mnt.st_dev)
+	if (r == 0 && fstat(fd, &st) == 0 && in_mount(c, &st))
 		r = -EXDEV;
 	if (r == 0)
 		return fd;

@@ -45,7 +45,7 @@ static const char *const texts[SUPAFS_MSG__COUNT] = {
 		"SUPABASE_USER_TOKEN is set without SUPABASE_ANON_KEY: a user's token travels "
 		"beside the public key, set both",
 	[SUPAFS_MSG_NO_BUCKET] =
-		"no bucket is named: supafs mount BUCKET MOUNTPOINT, or set SUPABASE_BUCKET_NAME",
+		"no bucket is named (one name alone is the mount point): supafs mount BUCKET MOUNTPOINT, or set SUPABASE_BUCKET_NAME",
 	[SUPAFS_MSG_BAD_BUCKET] =
 		"'{bucket}' cannot be a bucket: a name has 1 to 100 characters and no '/'; what "
 		"follows a '/' is a folder in it",

@@ -144,7 +144,9 @@ static int make_root(struct supafs_stack *s, const char *prefix, struct supafs_p
 								      : SUPAFS_SEG_MAX);
 		if (w < 0) {
 			supafs_problem_set(p, SUPAFS_MSG_BAD_PREFIX, "prefix", prefix, "err",
-				strerrordesc_np((int)-w), NULL);
+				w == -EINVAL ? "it has '.' or '..' in it"
+					     : strerrordesc_np((int)-w),
+				NULL);
 			return (int)w;
 		}
 		n += (size_t)w;

@@ -162,6 +162,8 @@ def test_save_to(s):
         assert code == 1 and os.listdir(outside) == [], (out, err)
         code, out, err = command(m, "pending", m.path, "--save-to", m.path)
         assert code == 1 and "in the mount itself" in err, err
+        code, out, err = command(m, "pending", m.path, "--save-to", m.path + "/new/")
+        assert code == 1 and "in the mount itself" in err and not os.path.lexists(m / "new"), err
         s.clear_faults()
         good(m, "pending", "--retry", m.path)
         good(m, "flush", m.path)

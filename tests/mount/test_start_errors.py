@@ -134,7 +134,7 @@ def test_broken_key(s):
 
 def test_no_bucket(s):
     with Box(s) as b:
-        b.refused("no bucket is named", b.mnt)
+        b.refused("no bucket is named (one name alone is the mount point)", b.mnt)
         b.refused("cannot be a bucket", "/x", b.mnt)
 
 
