@@ -240,6 +240,26 @@ static bool content_unused(const struct supafs_journal_record *rec)
 	       rec->data.n == 0;
 }
 
+static bool replace_valid(const struct supafs_journal_record *rec, unsigned flags)
+{
+	return (flags & ~(unsigned)(SUPAFS_JOURNAL_UPLOADED | SUPAFS_JOURNAL_SENT)) == 0 &&
+	       rec->key.n && rec->from.n && !folder_key(rec->key) && !folder_key(rec->from) &&
+	       rec->deletes.n == 0;
+}
+
+static bool delete_valid(const struct supafs_journal_record *rec)
+{
+	return (rec->key.n == 0 || folder_key(rec->key)) && rec->from.n == 0 &&
+	       version_unused(&rec->base) && rec->nonce.n == 0;
+}
+
+/* Two names, and nothing else. */
+static bool pair_valid(const struct supafs_journal_record *rec)
+{
+	return rec->key.n && rec->from.n && version_unused(&rec->base) && rec->nonce.n == 0 &&
+	       rec->deletes.n == 0;
+}
+
 static bool kind_valid(const struct supafs_journal_record *rec)
 {
 	const unsigned flags = rec->flags & ~(unsigned)SUPAFS_JOURNAL_FAILED;
@@ -250,18 +270,14 @@ static bool kind_valid(const struct supafs_journal_record *rec)
 		return false;
 	switch (rec->kind) {
 	case SUPAFS_JOURNAL_REPLACE:
-		return (flags & ~(unsigned)(SUPAFS_JOURNAL_UPLOADED | SUPAFS_JOURNAL_SENT)) == 0 &&
-		       rec->key.n && rec->from.n && !folder_key(rec->key) &&
-		       !folder_key(rec->from) && rec->deletes.n == 0;
+		return replace_valid(rec, flags);
 	case SUPAFS_JOURNAL_RENAME_DIR:
-		return flags == 0 && folder_key(rec->key) && folder_key(rec->from) &&
-		       version_unused(&rec->base) && rec->nonce.n == 0 && rec->deletes.n == 0;
+		return flags == 0 && pair_valid(rec) && folder_key(rec->key) &&
+		       folder_key(rec->from);
 	case SUPAFS_JOURNAL_DELETE:
-		return flags == 0 && (rec->key.n == 0 || folder_key(rec->key)) &&
-		       rec->from.n == 0 && version_unused(&rec->base) && rec->nonce.n == 0;
+		return flags == 0 && delete_valid(rec);
 	case SUPAFS_JOURNAL_EXCHANGE:
-		return flags == 0 && rec->key.n && rec->from.n && version_unused(&rec->base) &&
-		       rec->nonce.n == 0 && rec->deletes.n == 0;
+		return flags == 0 && pair_valid(rec);
 	case SUPAFS_JOURNAL_CONTENT:
 		break;
 	}
