@@ -247,7 +247,7 @@ static bool replace_valid(const struct supafs_journal_record *rec, unsigned flag
 	       rec->deletes.n == 0;
 }
 
-static bool delete_valid(const struct supafs_journal_record *rec)
+static bool folder_valid(const struct supafs_journal_record *rec)
 {
 	return (rec->key.n == 0 || folder_key(rec->key)) && rec->from.n == 0 &&
 	       version_unused(&rec->base) && rec->nonce.n == 0;
@@ -275,7 +275,7 @@ static bool kind_valid(const struct supafs_journal_record *rec)
 		return flags == 0 && pair_valid(rec) && folder_key(rec->key) &&
 		       folder_key(rec->from);
 	case SUPAFS_JOURNAL_DELETE:
-		return flags == 0 && delete_valid(rec);
+		return flags == 0 && folder_valid(rec);
 	case SUPAFS_JOURNAL_EXCHANGE:
 		return flags == 0 && pair_valid(rec);
 	case SUPAFS_JOURNAL_CONTENT:
