@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Renaming a folder: everything below is listed flat and moved, 16 at a time. Each step is safe to
- * repeat: a source that is gone was moved, a target that is there is replaced. The ticket of
- * both prefixes keeps everything else below them waiting, so nobody sees a half. A record stands in
- * the journal from before the first move to the end:
+ * Renaming a folder: everything below is listed flat and moved, 16 at a time, a portion of the list
+ * after the other, so that its size needs no memory; all of it is looked through before the first
+ * move, for keys that would be too long. Each step is safe to repeat: a source that is gone was
+ *moved, a target that is there is replaced. The ticket of both prefixes keeps everything else below
+ *them waiting, so nobody sees a half. A record stands in the journal from before the first move to
+ *the end:
  *
  *	| what happens                                | then                                       |
  *	|---------------------------------------------|--------------------------------------------|
@@ -25,20 +27,36 @@
 #include "ops.h"
 
 #define LIST_LIMIT 1000
-#define KEYS_MAX   ((size_t)256 << 20) /* bytes of keys below one folder */
+#define PORTION    ((size_t)64 << 20) /* bytes of keys that are kept at once, and a page */
 
-/* Keys below the folder, without its prefix, each with its NUL. */
+/* A portion of the keys below the folder, without its prefix, each with its NUL. */
 struct below {
 	struct supafs_buf text;
 	size_t *at;
 	size_t n, cap;
 	size_t prefix_n, to_n;
+	size_t limit;
+	bool check_only;              /* keep nothing */
+	struct supafs_cursor *cursor; /* behind this portion */
+	bool more;
 };
 
 static void below_fini(struct below *b)
 {
 	supafs_buf_fini(&b->text);
 	free(b->at);
+	free(b->cursor);
+}
+
+static int below_init(const struct vfs_renaming *rn, struct below *b)
+{
+	b->limit = rn->v->cfg.rename_portion ? rn->v->cfg.rename_portion : PORTION;
+	b->prefix_n = rn->from.key.n;
+	b->to_n = rn->to.key.n;
+	b->more = true;
+	supafs_buf_init(&b->text, b->limit + (size_t)LIST_LIMIT * (SUPAFS_KEY_MAX + 1));
+	b->cursor = calloc(1, sizeof(*b->cursor));
+	return b->cursor ? 0 : -ENOMEM;
 }
 
 static int add_key(void *ctx, const struct supafs_entry *e)
@@ -51,6 +69,8 @@ static int add_key(void *ctx, const struct supafs_entry *e)
 	rest = (struct supafs_str){e->key.p + b->prefix_n, e->key.n - b->prefix_n};
 	if (b->to_n + rest.n > SUPAFS_KEY_MAX)
 		return -ENAMETOOLONG; /* before anything was moved */
+	if (b->check_only)
+		return 0;
 	if (b->n == b->cap) {
 		const size_t cap = b->cap ? 2 * b->cap : 256;
 		size_t *at = reallocarray(b->at, cap, sizeof(*at));
@@ -66,9 +86,9 @@ static int add_key(void *ctx, const struct supafs_entry *e)
 	return supafs_buf_error(&b->text) == -EMSGSIZE ? -E2BIG : supafs_buf_error(&b->text);
 }
 
-static int list_below(struct vfs_renaming *rn, struct below *b)
+/* One page more. */
+static int list_page(struct vfs_renaming *rn, struct below *b)
 {
-	supafs_autofree struct supafs_cursor *cursor = calloc(1, sizeof(*cursor));
 	struct supafs_store *store = rn->v->cfg.store;
 	const struct supafs_list_args args = {
 		.prefix = vfs_key_full(&rn->from.key),
@@ -76,13 +96,37 @@ static int list_below(struct vfs_renaming *rn, struct below *b)
 		.on_entry = add_key,
 		.ctx = b,
 	};
-	bool more = true;
-	int r = cursor ? 0 : -ENOMEM;
 
-	b->prefix_n = rn->from.key.n;
-	b->to_n = rn->to.key.n;
-	while (r == 0 && more)
-		r = store->ops->list(store, rn->call, &args, cursor, &more, rn->fault);
+	return store->ops->list(store, rn->call, &args, b->cursor, &b->more, rn->fault);
+}
+
+/* The next portion. What was moved meanwhile lies before the cursor. */
+static int list_portion(struct vfs_renaming *rn, struct below *b)
+{
+	int r = 0;
+
+	b->n = 0;
+	supafs_buf_reset(&b->text);
+	while (r == 0 && b->more && b->text.n + b->n * sizeof(*b->at) < b->limit)
+		r = list_page(rn, b);
+	return r;
+}
+
+/* Looks at what is behind the first portion, which stays as it is. */
+static int check_rest(struct vfs_renaming *rn, struct below *b)
+{
+	supafs_autofree struct supafs_cursor *behind = malloc(sizeof(*behind));
+	int r = behind ? 0 : -ENOMEM;
+
+	if (r != 0)
+		return r;
+	*behind = *b->cursor;
+	b->check_only = true;
+	while (r == 0 && b->more)
+		r = list_page(rn, b);
+	b->check_only = false;
+	b->more = true;
+	*b->cursor = *behind;
 	return r;
 }
 
@@ -265,6 +309,36 @@ static int move_all(struct vfs_renaming *rn, const struct below *b, size_t *ret_
 	return r;
 }
 
+/* This portion and all behind it. What is refused for good is told at the end, and does not keep
+ * the others from moving. */
+static int move_portions(struct vfs_renaming *rn, struct below *b, size_t *ret_moved)
+{
+	struct supafs_fault refused = {0};
+	int error = 0;
+
+	*ret_moved = 0;
+	for (;;) {
+		size_t moved = 0;
+		int r = b->n > 0 ? move_all(rn, b, &moved) : 0;
+
+		*ret_moved += moved;
+		if (r != 0 && vfs_jobs_passing(r, rn->fault))
+			return r;
+		if (r != 0 && error == 0) {
+			error = r;
+			refused = *rn->fault;
+		}
+		if (!b->more)
+			break;
+		r = list_portion(rn, b);
+		if (r != 0)
+			return r;
+	}
+	if (error != 0)
+		*rn->fault = refused;
+	return error;
+}
+
 /* --- Open files below
  * ------------------------------------------------------------------------------ */
 
@@ -410,15 +484,18 @@ static int move_folder(struct vfs_renaming *rn)
 	bool handed = false;
 	int r;
 
-	supafs_buf_init(&b.text, KEYS_MAX);
-	r = list_below(rn, &b);
+	r = below_init(rn, &b);
+	if (r == 0)
+		r = list_portion(rn, &b);
+	if (r == 0 && b.more)
+		r = check_rest(rn, &b);
 	if (r != 0)
 		return r;
 	from_id = vfs_view_leaving(rn->v, &rn->from);
 	to_id = vfs_view_pending(rn->v, &rn->to, &rn->attr);
 	if (b.n > 0) {
 		vfs_jobs_note_rename(rn->v, &rn->from.key, &rn->to.key, &job);
-		r = move_all(rn, &b, &moved);
+		r = move_portions(rn, &b, &moved);
 	} else {
 		r = vfs_put_placeholder(rn->v, rn->call, &rn->to.key, false, rn->fault);
 	}
@@ -451,9 +528,10 @@ int vfs_rename_rest(struct supafs_vfs *v, struct supafs_call *call, const struct
 
 	rn.from.key = *from;
 	rn.to.key = *to;
-	supafs_buf_init(&b.text, KEYS_MAX);
-	r = list_below(&rn, &b);
-	return r == 0 && b.n > 0 ? move_all(&rn, &b, &moved) : r;
+	r = below_init(&rn, &b);
+	if (r == 0)
+		r = list_portion(&rn, &b);
+	return r == 0 ? move_portions(&rn, &b, &moved) : r;
 }
 
 static int check_folder(struct vfs_renaming *rn)

@@ -589,6 +589,37 @@ static void copy_source_gone_before_the_close(void **state)
 	assert_int_equal(fx_unlink(x, "b", 1), 0);
 }
 
+/* A list that is longer than what is kept of it: 1500 files in portions of a page. */
+static void folder_in_portions(void **state)
+{
+	const struct fx_config cfg = {.ttl_ms = UINT64_MAX, .rename_portion = 1};
+	struct fx *x = fx_new(&cfg);
+	char key[SUPAFS_KEY_MAX + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < 1500; i++) {
+		(void)snprintf(key, sizeof(key), "old/%04u", i);
+		fx_server_put(x, key, "");
+	}
+	fx_fail(x, SUPAFS_OP_MOVE, 10, 1, -EACCES); /* does not keep the others from moving */
+	assert_int_equal(fx_rename(x, "old", "new", 0), -EACCES);
+	assert_int_equal(fx_rename(x, "new/1499", "last", 0), 0);
+	assert_true(fx_server_has(x, "new/1498") && fx_server_has(x, "new/1000"));
+
+	/* One key that would be too long, in the last portion: nothing is moved. */
+	memset(key, 'z', sizeof(key));
+	memcpy(key, "new/", 4);
+	for (size_t at = 4 + 200; at < SUPAFS_KEY_MAX - 1; at += 201)
+		key[at] = '/';
+	key[SUPAFS_KEY_MAX - 1] = '\0';
+	fx_server_put(x, key, "");
+	fx_mark(x);
+	assert_int_equal(fx_rename(x, "new", "longer", 0), -ENAMETOOLONG);
+	assert_int_equal(fx_count(x, SUPAFS_OP_MOVE), 0);
+	assert_true(fx_server_has(x, "new/0100") && fx_server_has(x, "new/1498"));
+	assert_int_equal(fx_free(x), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -625,6 +656,7 @@ int main(void)
 		T(copy_of_what_is_not_sent_yet),
 		T(copy_source_gone_before_the_close),
 #undef T
+		cmocka_unit_test(folder_in_portions),
 	};
 
 	return cmocka_run_group_tests_name("vfs_rename", tests, NULL, NULL);

@@ -43,6 +43,7 @@ static void start(struct fx *x, const struct fx_config *cfg)
 		.read_only = cfg->read_only,
 		.strict_names = cfg->strict,
 		.rename_dir = !cfg->no_rename_dir,
+		.rename_portion = cfg->rename_portion,
 		.store_meta = !cfg->no_meta,
 		.trusted = cfg->trusted,
 		.meta_info = cfg->meta_info,

@@ -32,6 +32,7 @@ struct fx_config {
 	bool real_clock, strict, no_rename_dir, read_only, no_meta, trusted, meta_info;
 	bool journal, writeback; /* what an earlier stack promised is taken up at each start */
 	unsigned uploads;
+	size_t rename_portion;
 	uint64_t poll_ms; /* 0: off */
 	/* A layer of the test's own over the counting one, which it owns; NULL: none. */
 	struct supafs_store *(*wrap)(struct supafs_store *inner);

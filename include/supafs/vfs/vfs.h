@@ -55,6 +55,7 @@ struct supafs_vfs_config {
 	bool read_only;
 	bool strict_names;              /* -o names=strict: refuse names that need an escape */
 	bool rename_dir;                /* false: EXDEV */
+	size_t rename_portion;          /* bytes of keys that it keeps at once; 0: 64 MiB */
 	bool store_meta;                /* -o meta=: write times and modes */
 	const char *cache_control;      /* for uploads; "" = no-cache */
 	const char *temp_patterns;      /* colon-separated globs of temporary names; "" = none */
