@@ -115,18 +115,15 @@ static int list_portion(struct vfs_renaming *rn, struct below *b)
 /* Looks at what is behind the first portion, which stays as it is. */
 static int check_rest(struct vfs_renaming *rn, struct below *b)
 {
-	supafs_autofree struct supafs_cursor *behind = malloc(sizeof(*behind));
-	int r = behind ? 0 : -ENOMEM;
+	const struct supafs_cursor behind = *b->cursor;
+	int r = 0;
 
-	if (r != 0)
-		return r;
-	*behind = *b->cursor;
 	b->check_only = true;
 	while (r == 0 && b->more)
 		r = list_page(rn, b);
 	b->check_only = false;
 	b->more = true;
-	*b->cursor = *behind;
+	*b->cursor = behind;
 	return r;
 }
 
