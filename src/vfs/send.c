@@ -492,7 +492,7 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 	const struct vfs_send *send, struct supafs_attr *ret_attr, struct supafs_fault *fault)
 {
 	struct vfs_content *c = node->content;
-	struct sending s;
+	struct sending s = {.look = false};
 	int r = begin_send(c, call, send, &s);
 
 	if (r <= 0)
