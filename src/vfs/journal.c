@@ -210,6 +210,27 @@ static int write_draft(struct supafs_vfs *v, struct draft *d, bool durable)
 	return durable ? supafs_journal_put(j, &d->rec) : supafs_journal_note(j, &d->rec);
 }
 
+/* The wall clock, but later than any time that a record of this mount has: of two records of one
+ * key the newer counts, whatever the clock does. */
+static int64_t now_or_later(struct supafs_vfs *v)
+{
+	const int64_t now = v->cfg.clock->wall_ns(v->cfg.clock);
+	int64_t last = atomic_load(&v->last_since_ns), next;
+
+	do
+		next = now > last ? now : last + 1;
+	while (!atomic_compare_exchange_weak(&v->last_since_ns, &last, next));
+	return next;
+}
+
+void vfs_promise_since(struct supafs_vfs *v, int64_t since_ns)
+{
+	int64_t last = atomic_load(&v->last_since_ns);
+
+	while (since_ns > last && !atomic_compare_exchange_weak(&v->last_since_ns, &last, since_ns))
+		;
+}
+
 /* What the journal is to be told: to whom, as what, how. */
 struct order {
 	enum vfs_state as; /* VFS_STATE__COUNT: as before */
@@ -239,7 +260,7 @@ static int draft_new(
 	if (!vfs_promise_of_locked(c))
 		return -ENOMEM;
 	if (c->promise->since_ns == 0)
-		c->promise->since_ns = v->cfg.clock->wall_ns(v->cfg.clock);
+		c->promise->since_ns = now_or_later(v);
 	r = vfs_node_place_locked(v, node, &d->place);
 	if (r != 0)
 		return r;
@@ -392,7 +413,7 @@ int vfs_promise_rekey(struct supafs_vfs *v, struct vfs_node *node, enum vfs_stat
 			/* Of two records of one key the newer counts: this one. */
 			SUPAFS_SCOPED_LOCK(&c->lock);
 			if (c->promise && c->promise->stands)
-				c->promise->since_ns = v->cfg.clock->wall_ns(v->cfg.clock);
+				c->promise->since_ns = now_or_later(v);
 		}
 		r = record(v, node, &o);
 	}
@@ -436,7 +457,7 @@ void vfs_promise_sending(struct supafs_vfs *v, struct vfs_node *node, const stru
 			write = p->key_hash != supafs_hash_str(vfs_key_full(key));
 			/* Of two records of one key the newer counts: this one. */
 			if (write)
-				c->promise->since_ns = v->cfg.clock->wall_ns(v->cfg.clock);
+				c->promise->since_ns = now_or_later(v);
 		}
 	}
 	if (write)

@@ -91,5 +91,7 @@ void vfs_promise_drop_locked(struct supafs_vfs *v, struct vfs_content *c)
 /* What has the name of `node` (may be NULL) is safe now, and its own place (record, or object under
  * an old name) may go next: no promise of `node` is to come back, also after a power cut. */
 void vfs_promise_replaced(struct supafs_vfs *v, struct vfs_node *node);
+/* A record of an earlier mount has this time: later ones will be later. */
+void vfs_promise_since(struct supafs_vfs *v, int64_t since_ns);
 /* Before an upload that a record of older bytes must not undo after a power cut. */
 void vfs_promise_barrier(struct supafs_vfs *v);

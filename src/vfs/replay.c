@@ -395,6 +395,7 @@ static int on_record(void *ctx, const struct supafs_journal_record *rec, struct 
 	struct replay *rp = ctx;
 	int r = 0;
 
+	vfs_promise_since(rp->v, rec->since_ns);
 	switch (rec->kind) {
 	case SUPAFS_JOURNAL_CONTENT:
 		return on_content(rp, rec, spool);

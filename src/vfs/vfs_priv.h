@@ -53,7 +53,8 @@ struct supafs_vfs {
 	struct supafs_pool *news;  /* one thread: the kernel is told from here */
 	struct vfs_poll *poll;     /* NULL: off */
 	struct supafs_timers *timers;
-	int64_t born_ns;       /* when it was made: what folders show as time of change */
+	int64_t born_ns;               /* when it was made: what folders show as time of change */
+	_Atomic int64_t last_since_ns; /* of all records so far */
 	_Atomic bool unsynced; /* records were removed, and the journal's folder not synced since */
 
 	struct supafs_mutex ns;
