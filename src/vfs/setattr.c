@@ -218,6 +218,13 @@ static int send_resized(struct supafs_vfs *v, struct supafs_call *call, struct v
 						 : vfs_content_settle(v, node, call, false, fault);
 }
 
+/* The size that was asked for is there, by a truncate that could not be sent: it is asked again. */
+static bool owes(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->lock);
+	return c->state == VFS_DIRTY || c->state == VFS_FAILED;
+}
+
 static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_node *node,
 	const struct supafs_setattr *set, struct supafs_fault *fault)
 {
@@ -238,7 +245,8 @@ static int set_file(struct supafs_vfs *v, struct supafs_call *call, struct vfs_n
 		if (!is_so(set, &now))
 			r = set_meta(v, call, node, set, fault);
 	}
-	if (r == 0 && resized && !set->fh)
+	if (r == 0 && (set->which & SUPAFS_SET_SIZE) && !set->fh &&
+		(resized || owes(node->content)))
 		r = send_resized(v, call, node, fault);
 	if (r != 0 && resized) { /* the kernel takes it for undone, but the new bytes are kept */
 		vfs_news_inode(v, node->id, true);
