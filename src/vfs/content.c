@@ -454,7 +454,6 @@ bool vfs_content_busy_locked(const struct vfs_content *c)
 void vfs_content_stop(struct vfs_content *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->call_lock);
-	c->stop_asked = true; /* an upload that has just begun has not shown its call yet */
 	if (c->send_call)
 		supafs_call_cancel(c->send_call);
 }

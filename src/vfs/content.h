@@ -87,7 +87,6 @@ struct vfs_content {
 	struct supafs_mutex call_lock; /* leaf but for a call's own lock */
 	struct supafs_call *send_call; /* call_lock; the background upload's while it may be
 					  stopped, or NULL */
-	bool stop_asked;               /* call_lock; since the last upload began */
 };
 
 /* --- Life --------------------------------------------------------------------------------------
