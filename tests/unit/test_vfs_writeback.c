@@ -216,7 +216,9 @@ static void a_newer_close_takes_the_place(void **state)
 
 	shut(x, true);
 	assert_int_equal(fx_save(x, "f", "one"), 0);
+	await(x, 1); /* one that has only just begun cannot be stopped */
 	assert_int_equal(fx_save(x, "f", "two, longer"), 0);
+	await(x, 1);
 	assert_int_equal(fx_save(x, "f", "3"), 0);
 	fx_crash(x, NULL);
 	assert_int_equal(x->replayed, 1);
