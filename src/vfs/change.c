@@ -203,10 +203,10 @@ static int leave_promise(struct supafs_vfs *v, struct vfs_node *node, struct sup
 	supafs_cleanup(body_fini) struct body b = {0};
 	struct vfs_content *c = node->content;
 	bool needed;
-	int r = vfs_content_claim(c, call);
+	int r = vfs_content_claim_unsent(c, call);
 
 	if (r != 0)
-		return r;
+		return r == -EAGAIN ? 0 : r;
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
 		needed = promised_locked(c, ch);

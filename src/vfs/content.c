@@ -410,7 +410,8 @@ void vfs_content_io_end(struct vfs_content *c)
 	free_retired(gone);
 }
 
-static int wait_for(struct vfs_content *c, struct supafs_call *call, bool claim)
+/* Looks again at each change of state: the next upload is another one, which may be stopped. */
+int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
 {
 	struct vfs_wait w;
 	int r = 0;
@@ -418,24 +419,40 @@ static int wait_for(struct vfs_content *c, struct supafs_call *call, bool claim)
 	vfs_wait_begin(&w, call, &c->lock, &c->cond);
 	{
 		SUPAFS_SCOPED_LOCK(&c->lock);
-		while (r == 0 &&
-			(c->state == VFS_UPLOADING || c->claimed || (claim && c->writers > 0)))
+		const unsigned stamp = c->stamp;
+
+		while (r == 0 && c->stamp == stamp && (c->state == VFS_UPLOADING || c->claimed))
 			r = vfs_wait_step(&w);
-		if (r == 0 && claim)
+	}
+	vfs_wait_end(&w);
+	return r;
+}
+
+static int claim(struct vfs_content *c, struct supafs_call *call, bool patient)
+{
+	struct vfs_wait w;
+	int r = 0;
+
+	vfs_wait_begin(&w, call, &c->lock, &c->cond);
+	{
+		SUPAFS_SCOPED_LOCK(&c->lock);
+		while (r == 0 && vfs_content_busy_locked(c))
+			r = c->state == VFS_UPLOADING && !patient ? -EAGAIN : vfs_wait_step(&w);
+		if (r == 0)
 			c->claimed = true;
 	}
 	vfs_wait_end(&w);
 	return r;
 }
 
-int vfs_content_wait(struct vfs_content *c, struct supafs_call *call)
-{
-	return wait_for(c, call, false);
-}
-
 int vfs_content_claim(struct vfs_content *c, struct supafs_call *call)
 {
-	return wait_for(c, call, true);
+	return claim(c, call, true);
+}
+
+int vfs_content_claim_unsent(struct vfs_content *c, struct supafs_call *call)
+{
+	return claim(c, call, false);
 }
 
 void vfs_content_unclaim(struct vfs_content *c)
@@ -454,6 +471,7 @@ bool vfs_content_busy_locked(const struct vfs_content *c)
 void vfs_content_stop(struct vfs_content *c)
 {
 	SUPAFS_SCOPED_LOCK(&c->call_lock);
+	c->stop_asked = true; /* an upload that has just begun has not shown its call yet */
 	if (c->send_call)
 		supafs_call_cancel(c->send_call);
 }

@@ -87,6 +87,7 @@ struct vfs_content {
 	struct supafs_mutex call_lock; /* leaf but for a call's own lock */
 	struct supafs_call *send_call; /* call_lock; the background upload's while it may be
 					  stopped, or NULL */
+	bool stop_asked;               /* call_lock; since the last upload began */
 };
 
 /* --- Life --------------------------------------------------------------------------------------
@@ -182,13 +183,16 @@ void vfs_content_sweep(struct vfs_content *c);
 /* Keeps writers and uploads away, and waits until those inside are out. 0, -EINTR, -ETIMEDOUT; ends
  * with unclaim. Nothing but local work may be done meanwhile. */
 int vfs_content_claim(struct vfs_content *c, struct supafs_call *call);
+/* The same, but -EAGAIN while it is being sent: what would wait for that may stop it. */
+int vfs_content_claim_unsent(struct vfs_content *c, struct supafs_call *call);
 void vfs_content_unclaim(struct vfs_content *c);
 /* A background upload is not worth its time any more. One whose last byte is on its way can be
  * stopped no more (send.c). */
 void vfs_content_stop(struct vfs_content *c);
 /* Is somebody in the way of a change of state? */
 bool vfs_content_busy_locked(const struct vfs_content *c);
-/* Waits until nobody sends it or has a claim. 0, -EINTR, -ETIMEDOUT. */
+/* Waits until the upload or claim that is in the way has ended; another may have begun, so the
+ * caller looks again. 0, -EINTR, -ETIMEDOUT. */
 int vfs_content_wait(struct vfs_content *c, struct supafs_call *call);
 
 /* --- Sending (send.c)

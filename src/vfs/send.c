@@ -98,6 +98,14 @@ static void set_send_call(struct vfs_content *c, struct supafs_call *call)
 {
 	SUPAFS_SCOPED_LOCK(&c->call_lock);
 	c->send_call = call;
+	if (call && c->stop_asked)
+		supafs_call_cancel(call);
+}
+
+static void forget_stop(struct vfs_content *c)
+{
+	SUPAFS_SCOPED_LOCK(&c->call_lock);
+	c->stop_asked = false;
 }
 
 /* The bytes of an upload. */
@@ -493,7 +501,10 @@ int vfs_content_send(struct supafs_vfs *v, struct vfs_node *node, struct supafs_
 {
 	struct vfs_content *c = node->content;
 	struct sending s = {.look = false};
-	int r = begin_send(c, call, send, &s);
+	int r;
+
+	forget_stop(c); /* of an earlier upload: this one is not seen before it has begun */
+	r = begin_send(c, call, send, &s);
 
 	if (r <= 0)
 		return r;
