@@ -23,7 +23,8 @@ struct vfs_job {
 	struct supafs_list link;
 	struct vfs_node *node;
 	enum job_state state;
-	bool again;     /* running: another one is asked for, when this one is over, */
+	bool again;     /* running: look again when this one is over, */
+	bool asked;     /* … and try again also after a failure: somebody wants it now */
 	int64_t due_ns; /* at this time */
 };
 
@@ -195,10 +196,13 @@ static void end(struct supafs_vfs *v, struct vfs_job *job, int r)
 		node->content->job = NULL;
 		supafs_cond_broadcast(&q->cond);
 	}
-	if (job->again)
+	/* Who has looked meanwhile may have seen what has just failed: that has its own time. */
+	const bool failed = r != 0 && r != -EINTR;
+
+	if (job->again && (job->asked || !failed))
 		add(v, node, job->due_ns, false);
-	else if (r != 0 && r != -EINTR)
-		look(v, node, now_ns(v) + VFS_RETRY_MIN_NS);
+	else if (failed)
+		look(v, node, job->again ? job->due_ns : now_ns(v) + VFS_RETRY_MIN_NS);
 	free(job);
 	vfs_content_put(v, node);
 }
@@ -329,6 +333,7 @@ static void place_locked(struct supafs_vfs *v, struct vfs_job *job, int64_t due_
 		job->due_ns = due_ns;
 	if (job->state == JOB_RUNNING) {
 		job->again = true;
+		job->asked = job->asked || first;
 	} else if (due_ns <= now_ns(v)) {
 		if (job->state != JOB_READY || first)
 			make_ready_locked(v, job, first);
