@@ -192,9 +192,8 @@ static void appended_to_a_hole(void **state)
 	uint64_t fh;
 
 	shut(x, true);
+	/* cut and grown before its first close: an empty file's upload could not be stopped */
 	assert_int_equal(fx_create(x, "f", O_RDWR, &fh), 0);
-	assert_int_equal(fx_close(x, fh), 0);
-	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
 	assert_int_equal(resize(x, "f", fh, 100000), 0);
 	assert_int_equal(fx_close(x, fh), 0);
 	assert_int_equal(fx_open(x, "f", O_RDWR, &fh), 0);
@@ -216,9 +215,7 @@ static void a_newer_close_takes_the_place(void **state)
 
 	shut(x, true);
 	assert_int_equal(fx_save(x, "f", "one"), 0);
-	await(x, 1); /* one that has only just begun cannot be stopped */
 	assert_int_equal(fx_save(x, "f", "two, longer"), 0);
-	await(x, 1);
 	assert_int_equal(fx_save(x, "f", "3"), 0);
 	fx_crash(x, NULL);
 	assert_int_equal(x->replayed, 1);
@@ -291,8 +288,8 @@ static void over_an_object_that_has_changed(void **state)
 	assert_int_equal(flush_all(x, &st), -EIO);
 	assert_int_equal(st.failed, 1);
 	assert_string_equal(fx_server_text(x, "f"), "another one");
-	assert_non_null(strstr(pending(x).text, "f:failed:10:"));
-	assert_non_null(strstr(pending(x).text, ":116,"));
+	/* a try that was asked for while the first one failed may have just begun */
+	assert_non_null(strstr(await_beginning(x, "f:failed:10:").text, ":116,"));
 	assert_int_equal(supafs_vfs_drop(x->v, &x->call, pending(x).id), 0);
 	assert_string_equal(fx_cat(x, "f"), "another one");
 }
@@ -461,8 +458,9 @@ static void a_copy_is_promised(void **state)
 	assert_int_equal(fx_create(x, "c", O_WRONLY, &r.fh_out), 0);
 	assert_int_equal(supafs_vfs_copy_range(x->v, &x->call, &r, &x->fault), 9);
 	fx_fail(x, SUPAFS_OP_INFO, 0, 1, -EACCES);
-	assert_int_equal(fx_close(x, r.fh_out), 0);
+	/* before the target: while it is known here nobody need ask what it is now */
 	assert_int_equal(fx_close(x, r.fh_in), 0);
+	assert_int_equal(fx_close(x, r.fh_out), 0);
 	await_pending(x, "c:failed:9:1:13,");
 	fx_crash(x, NULL);
 	assert_int_equal(x->replayed, 1);

@@ -198,6 +198,21 @@ static inline struct listing pending(struct fx *x)
 	return l;
 }
 
+/* Until what is pending begins like that. */
+static inline struct listing await_beginning(struct fx *x, const char *text)
+{
+	const struct supafs_clock *clock = supafs_clock_system();
+	const int64_t until = clock->mono_ns(clock) + 20 * SUPAFS_NS_PER_S;
+	struct listing l = pending(x);
+
+	while (strncmp(l.text, text, strlen(text)) != 0) {
+		assert_true(clock->mono_ns(clock) < until);
+		(void)sched_yield();
+		l = pending(x);
+	}
+	return l;
+}
+
 /* Until that is what is pending. */
 static inline void await_pending(struct fx *x, const char *text)
 {
