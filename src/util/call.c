@@ -56,6 +56,16 @@ int supafs_call_check(const struct supafs_call *c)
 	return 0;
 }
 
+uint64_t supafs_call_left_ms(const struct supafs_call *c)
+{
+	int64_t left;
+
+	if (c->deadline_ns == SUPAFS_NEVER)
+		return 0;
+	left = (c->deadline_ns - c->clock->mono_ns(c->clock)) / SUPAFS_NS_PER_MS;
+	return left > 0 ? (uint64_t)left : 1;
+}
+
 void supafs_call_set_waker(struct supafs_call *c, supafs_waker_fn fn, void *ctx)
 {
 	SUPAFS_SCOPED_LOCK(&c->lock);

@@ -326,16 +326,6 @@ static void fetch_start(struct fetching *f)
 	}
 }
 
-static uint64_t time_left_ms(const struct supafs_call *call)
-{
-	int64_t left;
-
-	if (call->deadline_ns == SUPAFS_NEVER)
-		return 0;
-	left = (call->deadline_ns - call->clock->mono_ns(call->clock)) / SUPAFS_NS_PER_MS;
-	return left > 0 ? (uint64_t)left : 1;
-}
-
 static void fetch_wait(struct fetching *f, struct supafs_call *call)
 {
 	struct vfs_wait w;
@@ -360,7 +350,7 @@ static void fetch_wait(struct fetching *f, struct supafs_call *call)
 void vfs_facts_fetch(
 	struct supafs_vfs *v, struct supafs_call *call, const struct vfs_facts_ask *asks, size_t n)
 {
-	struct fetching f = {.v = v, .asks = asks, .n = n, .timeout_ms = time_left_ms(call)};
+	struct fetching f = {.v = v, .asks = asks, .n = n, .timeout_ms = supafs_call_left_ms(call)};
 
 	if (n == 0)
 		return;

@@ -179,16 +179,6 @@ static void note_error(struct moving *m, int r, const struct supafs_fault *fault
 	}
 }
 
-static uint64_t time_left_ms(const struct supafs_call *call)
-{
-	int64_t left;
-
-	if (call->deadline_ns == SUPAFS_NEVER)
-		return 0;
-	left = (call->deadline_ns - call->clock->mono_ns(call->clock)) / SUPAFS_NS_PER_MS;
-	return left > 0 ? (uint64_t)left : 1;
-}
-
 static int slot_of(struct moving *m, struct supafs_call *call)
 {
 	SUPAFS_SCOPED_LOCK(&m->lock);
@@ -218,7 +208,7 @@ static void worker(void *ctx)
 	size_t i;
 	int slot;
 
-	supafs_call_init(&call, m->rn->call->clock, time_left_ms(m->rn->call));
+	supafs_call_init(&call, m->rn->call->clock, supafs_call_left_ms(m->rn->call));
 	slot = slot_of(m, &call);
 	while (!atomic_load(&m->stop) && (i = atomic_fetch_add(&m->next, 1)) < m->below->n) {
 		struct supafs_fault fault = {0};

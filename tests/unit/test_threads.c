@@ -96,15 +96,19 @@ static void call_progress(void **state)
 	supafs_fake_clock_init(&clock, 0, 0);
 	supafs_call_init(&call, &clock.base, 1000);
 	supafs_fake_clock_advance(&clock, 900 * SUPAFS_NS_PER_MS);
+	assert_int_equal(supafs_call_left_ms(&call), 100);
 	supafs_call_progress(&call);
 	supafs_fake_clock_advance(&clock, 900 * SUPAFS_NS_PER_MS);
 	assert_int_equal(supafs_call_check(&call), 0);
+	assert_int_equal(supafs_call_left_ms(&call), 100);
 	supafs_fake_clock_advance(&clock, 200 * SUPAFS_NS_PER_MS);
 	assert_int_equal(supafs_call_check(&call), -ETIMEDOUT);
+	assert_int_equal(supafs_call_left_ms(&call), 1);
 	supafs_call_fini(&call);
 	supafs_call_init(&call, &clock.base, 0);
 	supafs_call_progress(&call);
 	assert_true(call.deadline_ns == SUPAFS_NEVER);
+	assert_int_equal(supafs_call_left_ms(&call), 0);
 	supafs_call_fini(&call);
 }
 

@@ -54,6 +54,10 @@ static inline bool supafs_call_cancelled(const struct supafs_call *c)
 /* 0, -EINTR when cancelled, -ETIMEDOUT past the deadline. */
 int supafs_call_check(const struct supafs_call *c);
 
+/* What is left until the deadline, as the time-out of a call that does a part of this one's work:
+ * at least 1; 0: no deadline. */
+uint64_t supafs_call_left_ms(const struct supafs_call *c);
+
 /* Installs / removes the waker; after set(NULL) returned, the old one runs no more. A call that is
  * already cancelled runs the new waker at once. */
 void supafs_call_set_waker(struct supafs_call *c, supafs_waker_fn fn, void *ctx);
